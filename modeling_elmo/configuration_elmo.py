@@ -1,0 +1,270 @@
+# Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
+"""ELMo's configuration, and the character alphabet that tokenizer, model and converters share.
+
+Source of the numbers: Peters et al. 2018, "Deep contextualized word representations"
+(arXiv:1802.05365), and the `options.json` files of the models released with it.
+"""
+
+import math
+from typing import Any
+
+from transformers import PretrainedConfig
+
+# A word is a row of character ids: begin-of-word, its UTF-8 bytes (each plus BYTE_OFFSET),
+# end-of-word, then CHARACTER_PAD_ID up to the row's width. A row of zeros is no word at all.
+PAD_ID = 0
+BYTE_OFFSET = 1
+BOS_ID = 257  # <S>, the only character of the word that begins a sentence
+EOS_ID = 258  # </S>
+BOW_ID = 259
+EOW_ID = 260
+CHARACTER_PAD_ID = 261
+ALPHABET_SIZE = 262
+
+CHARACTER_INPUT = "characters"
+WORD_INPUT = "words"
+INPUT_TYPES = (CHARACTER_INPUT, WORD_INPUT)
+CNN_ACTIVATIONS = ("relu", "tanh")
+RECURRENCES = ("auto", "reference")
+MIX_LAYER_NORMS = (None, "with_boundaries", "without_boundaries")
+
+# What remote code needs to find the classes: every head, also in a repository of the base model.
+AUTO_MAP = {
+    "AutoConfig": "configuration_elmo.ElmoConfig",
+    "AutoModel": "modeling_elmo.ElmoModel",
+}
+
+_FILTERS_2048 = [[1, 32], [2, 32], [3, 64], [4, 128], [5, 256], [6, 512], [7, 1024]]
+
+# The architectures released with the paper; their names are those of `ElmoConfig.from_preset`.
+PRESETS: dict[str, dict[str, int]] = {
+    "small": {"cell_size": 1024, "projection_size": 128, "num_highway_layers": 1},
+    "medium": {"cell_size": 2048, "projection_size": 256, "num_highway_layers": 1},
+    "original": {"cell_size": 4096, "projection_size": 512, "num_highway_layers": 2},
+}
+
+
+def _choice(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}.")
+    return value
+
+
+def _positive_integer(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a positive integer; got {value!r}.")
+    return value
+
+
+def _clip(name: str, value: Any) -> float | None:
+    """A bound, or None for none; 0 and null mean none in the old option files."""
+    if not value:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a positive finite number or None; got {value!r}.")
+    return float(value)
+
+
+def _filters(value: Any) -> list[list[int]]:
+    try:
+        filters = [[_positive_integer("a filter's width or count", n) for n in pair] for pair in value]
+        well_formed = bool(filters) and all(len(pair) == 2 for pair in filters)
+    except (TypeError, ValueError):
+        well_formed = False
+    if not well_formed:
+        raise ValueError(f"filters must be a list of [width, count] pairs of positive integers; got {value!r}.")
+    return filters
+
+
+class ElmoConfig(PretrainedConfig):
+    r"""The architecture of a bidirectional language model (biLM) and what its first output is.
+
+    The defaults are the model that the paper calls ELMo: 93,600,848 weights without the scalar mix.
+
+    Args:
+        vocab_size: rows of the input table: characters (262), or words plus one if `input_type` is `"words"`.
+        input_type: `"characters"` for the character CNN, `"words"` for a table of word vectors in its place.
+        max_characters_per_token: width M of a word's row of character ids, both word boundaries included.
+        character_embedding_size: size d of a character vector.
+        filters: the convolutions over a word's characters, a list of `[width, count]` in the order of the output.
+        cnn_activation: `"relu"` or `"tanh"`, after the maximum over positions.
+        num_highway_layers: highway layers after the convolutions; 0 for none.
+        use_character_projection: whether a linear map takes the convolutions' outputs to `projection_size`.
+            Without it their number must be `projection_size` already.
+        projection_size: size P of a word vector and of each direction's output.
+        cell_size: size C of the LSTM's cell state.
+        use_cell_projection: whether the LSTM's output is projected from C to P. Without it the output has C numbers.
+        num_hidden_layers: number L of LSTM layers in each direction.
+        bidirectional: False for a forward language model alone.
+        use_skip_connections: whether each LSTM layer but the first adds its input to its output.
+        cell_clip: bound on the absolute cell state; None or 0 for none.
+        projection_clip: bound on the absolute projected output; None or 0 for none. No effect without projection.
+        forget_bias: added to the forget gate when the model runs. Checkpoints of bilm-tf leave 1.0 out of their bias.
+        sentence_boundaries: whether the model puts `<S>` and `</S>` around each sentence.
+        pooling_layer: what the first output is: `"elmo"` (the scalar mix), `"word_emb"`, or `"lstm_outputs1"`,
+            `"lstm_outputs2"`, ... `f"lstm_outputs{num_hidden_layers}"`.
+        num_output_representations: number of scalar mixes; the first one is the first output.
+        scalar_mix_parameters: initial weights of the mix *before* the softmax, L + 1 of them; None for zeros.
+        freeze_scalar_mix: whether the mix keeps its weights in training.
+        mix_layer_norm: normalise each layer over all words of the batch before the mix, statistics
+            `"with_boundaries"` (AllenNLP) or `"without_boundaries"` (bilm-tf). For parity only: it makes a vector
+            depend on the batch.
+        output_dropout: dropout on the mixes in training; the paper uses 0.5.
+        stored_initial_state: whether the LSTMs start from the state stored with the weights
+            (see `ElmoModel.calibrate_initial_state`) instead of zero.
+        recurrence: implementation of the LSTM: `"auto"` picks the fastest that can run.
+        initializer_range: scale of the random initialisation, 1.0 for the recipe of bilm-tf.
+    """
+
+    model_type = "elmo"
+
+    def __init__(
+        self,
+        vocab_size: int = ALPHABET_SIZE,
+        input_type: str = CHARACTER_INPUT,
+        max_characters_per_token: int = 50,
+        character_embedding_size: int = 16,
+        filters: list[list[int]] | None = None,
+        cnn_activation: str = "relu",
+        num_highway_layers: int = 2,
+        use_character_projection: bool = True,
+        projection_size: int = 512,
+        cell_size: int = 4096,
+        use_cell_projection: bool = True,
+        num_hidden_layers: int = 2,
+        bidirectional: bool = True,
+        use_skip_connections: bool = True,
+        cell_clip: float | None = 3.0,
+        projection_clip: float | None = 3.0,
+        forget_bias: float = 1.0,
+        sentence_boundaries: bool = True,
+        pooling_layer: str = "elmo",
+        num_output_representations: int = 1,
+        scalar_mix_parameters: list[float] | None = None,
+        freeze_scalar_mix: bool = False,
+        mix_layer_norm: str | None = None,
+        output_dropout: float = 0.0,
+        stored_initial_state: bool = False,
+        recurrence: str = "auto",
+        initializer_range: float = 1.0,
+        pad_token_id: int = PAD_ID,
+        bos_token_id: int = BOS_ID,
+        eos_token_id: int = EOS_ID,
+        **kwargs: Any,
+    ) -> None:
+        self.vocab_size = _positive_integer("vocab_size", vocab_size)
+        self.input_type = _choice("input_type", input_type, INPUT_TYPES)
+        self.max_characters_per_token = _positive_integer("max_characters_per_token", max_characters_per_token)
+        self.character_embedding_size = _positive_integer("character_embedding_size", character_embedding_size)
+        self.filters = _filters(_FILTERS_2048 if filters is None else filters)
+        self.cnn_activation = _choice("cnn_activation", cnn_activation, CNN_ACTIVATIONS)
+        self.num_highway_layers = num_highway_layers and _positive_integer("num_highway_layers", num_highway_layers)
+        self.use_character_projection = bool(use_character_projection)
+        self.projection_size = _positive_integer("projection_size", projection_size)
+        self.cell_size = _positive_integer("cell_size", cell_size)
+        self.use_cell_projection = bool(use_cell_projection)
+        self.num_hidden_layers = _positive_integer("num_hidden_layers", num_hidden_layers)
+        self.bidirectional = bool(bidirectional)
+        self.use_skip_connections = bool(use_skip_connections)
+        self.cell_clip = _clip("cell_clip", cell_clip)
+        self.projection_clip = _clip("projection_clip", projection_clip)
+        self.forget_bias = float(forget_bias)
+        self.sentence_boundaries = bool(sentence_boundaries)
+        self.pooling_layer = pooling_layer
+        self.num_output_representations = _positive_integer("num_output_representations", num_output_representations)
+        self.scalar_mix_parameters = None if scalar_mix_parameters is None else [float(w) for w in scalar_mix_parameters]
+        self.freeze_scalar_mix = bool(freeze_scalar_mix)
+        self.mix_layer_norm = _choice("mix_layer_norm", mix_layer_norm, MIX_LAYER_NORMS)
+        self.output_dropout = float(output_dropout)
+        self.stored_initial_state = bool(stored_initial_state)
+        self.recurrence = _choice("recurrence", recurrence, RECURRENCES)
+        self.initializer_range = float(initializer_range)
+
+        stored_hidden_size = kwargs.pop("hidden_size", None)  # config.json names it for other readers
+        self._check_sizes(stored_hidden_size)
+        self.layer_index(pooling_layer)
+        kwargs.setdefault("auto_map", dict(AUTO_MAP))
+        kwargs.setdefault("tie_word_embeddings", False)
+        super().__init__(
+            pad_token_id=pad_token_id, bos_token_id=bos_token_id, eos_token_id=eos_token_id, **kwargs
+        )
+
+    def _check_sizes(self, stored_hidden_size: int | None) -> None:
+        if self.input_type == CHARACTER_INPUT:
+            if self.vocab_size < ALPHABET_SIZE:
+                raise ValueError(f"vocab_size must be at least {ALPHABET_SIZE} for characters; got {self.vocab_size}.")
+            if self.max_characters_per_token < max(3, self.widest_filter):
+                raise ValueError(
+                    f"max_characters_per_token must be at least 3 and the widest filter, {self.widest_filter}; "
+                    f"got {self.max_characters_per_token}."
+                )
+            if not self.use_character_projection and self.num_filters != self.projection_size:
+                raise ValueError(
+                    "without a character projection the number of filters must be projection_size, "
+                    f"{self.projection_size}; got {self.num_filters}."
+                )
+        if stored_hidden_size not in (None, self.hidden_size):
+            raise ValueError(
+                f"hidden_size follows from the directions' output size and must be {self.hidden_size}; "
+                f"got {stored_hidden_size}."
+            )
+        weights = self.scalar_mix_parameters
+        if weights is not None and len(weights) != self.num_hidden_layers + 1:
+            raise ValueError(
+                f"scalar_mix_parameters must have one weight a layer, {self.num_hidden_layers + 1}; got {len(weights)}."
+            )
+        if not 0.0 <= self.output_dropout < 1.0:
+            raise ValueError(f"output_dropout must be in [0, 1); got {self.output_dropout}.")
+
+    @classmethod
+    def from_preset(cls, name: str, **overrides: Any) -> "ElmoConfig":
+        """The configuration of a released architecture: `"small"`, `"medium"` or `"original"` (the 5.5B model's too)."""
+        return cls(**{**PRESETS[_choice("preset", name, tuple(PRESETS))], **overrides})
+
+    @property
+    def num_directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    @property
+    def num_filters(self) -> int:
+        """Outputs of the character CNN."""
+        return sum(count for _, count in self.filters)
+
+    @property
+    def widest_filter(self) -> int:
+        return max(width for width, _ in self.filters)
+
+    @property
+    def output_size(self) -> int:
+        """Size H of one direction's output: P, or C where nothing projects it."""
+        return self.projection_size if self.use_cell_projection else self.cell_size
+
+    @property
+    def hidden_size(self) -> int:
+        """Size of a contextual vector: all directions side by side."""
+        return self.num_directions * self.output_size
+
+    @property
+    def has_scalar_mix(self) -> bool:
+        """Whether word vectors and LSTM outputs are of one size, so that they can be mixed."""
+        return self.output_size == self.projection_size
+
+    def layer_index(self, pooling_layer: str) -> int | None:
+        """0 for `"word_emb"`, l for `f"lstm_outputs{l}"`, None for `"elmo"`, the mix; any other name raises ValueError."""
+        names = ["word_emb", *(f"lstm_outputs{layer + 1}" for layer in range(self.num_hidden_layers))]
+        if pooling_layer in names:
+            return names.index(pooling_layer)
+        if pooling_layer != "elmo":
+            raise ValueError(f"pooling_layer must be one of {', '.join(['elmo', *names])}; got {pooling_layer!r}.")
+        if not self.has_scalar_mix:
+            raise ValueError(
+                f"pooling_layer 'elmo' needs layers of one size, but word vectors have {self.projection_size} numbers "
+                f"a direction and LSTM outputs {self.output_size}; choose one of {', '.join(names)}."
+            )
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "hidden_size": self.hidden_size}
+
+
+__all__ = ["ElmoConfig"]

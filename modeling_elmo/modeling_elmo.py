@@ -1,0 +1,506 @@
+# Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
+"""ELMo in PyTorch: characters -> words -> bidirectional LSTMs -> a weighted sum of the layers.
+
+Reading order is the order of the data. Shapes: B sentences, W words, M characters a word, d character
+vector, F convolution outputs, P word vector, C cells, H output of one direction, L layers.
+
+Source: Peters et al. 2018, "Deep contextualized word representations" (arXiv:1802.05365).
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.utils import ModelOutput, can_return_tuple
+
+from .configuration_elmo import CHARACTER_INPUT, CHARACTER_PAD_ID, PAD_ID, WORD_INPUT, BOW_ID, EOW_ID, ElmoConfig
+from .kernels_elmo import LstmOptions, LstmWeights, projected_lstm
+from .packing_elmo import Packing, add_boundaries, pack, place, unique_rows, unpack
+
+
+class ElmoStates(NamedTuple):
+    """LSTM states of R sentences, always the caller's to keep: the model itself remembers nothing.
+
+    Passed to a batch of B sentences, row b starts sentence b. Rows that are missing start like new sentences; surplus
+    rows come back unchanged, as in bilm-tf and AllenNLP.
+    """
+
+    hidden: Tensor  # [R, L, directions, H]
+    cell: Tensor  # [R, L, directions, C]
+
+    def reset(self, rows: Tensor) -> "ElmoStates":
+        """A copy in which the rows where the boolean `rows` [R] is true are zero."""
+        keep = (~rows.bool())[:, None, None, None].to(self.hidden.device)
+        return ElmoStates(self.hidden * keep, self.cell * keep)
+
+
+@dataclass
+class ElmoModelOutput(ModelOutput):
+    """Vectors of words, zero where the mask is. TF Hub's and Spark NLP's names of the layers work too: `elmo`,
+    `word_emb`, `lstm_outputs1`, `lstm_outputs2`, ...
+
+    Args:
+        last_hidden_state: what `pooling_layer` names; the scalar mix [B, W, directions * H] unless set otherwise.
+        hidden_states: with `output_hidden_states`: L + 1 layers [B, W, directions * H], word vectors first, repeated
+            for each direction.
+        elmo_representations: all scalar mixes [B, mixes, W, directions * H]. None if nothing asked for them.
+        word_emb: with `output_hidden_states`: the context-independent word vectors [B, W, P].
+        states: with `return_states`: the LSTM states after each sentence.
+        attention_mask: with `return_boundaries`: the mask [B, W + 2] that counts `<S>` and `</S>` as words.
+    """
+
+    last_hidden_state: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    elmo_representations: Tensor | None = None
+    word_emb: Tensor | None = None
+    states: ElmoStates | None = None
+    attention_mask: Tensor | None = None
+
+    def __getattr__(self, name: str) -> Tensor:
+        layer = re.fullmatch(r"lstm_outputs([1-9]\d*)", name)
+        if name == "elmo" and self.elmo_representations is not None:
+            return self.elmo_representations[:, 0]
+        if layer and self.hidden_states is not None and int(layer[1]) < len(self.hidden_states):
+            return self.hidden_states[int(layer[1])]
+        if name == "elmo" or layer:
+            raise AttributeError(f"{name} was not computed; call the model with output_hidden_states=True.")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+class ElmoHighway(nn.Module):
+    """`g * relu(transform(x)) + (1 - g) * x` with `g = sigmoid(carry(x))`: bilm-tf's carry gate lets the transform pass."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.carry = nn.Linear(size, size)
+        self.transform = nn.Linear(size, size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.lerp(features, F.relu(self.transform(features)), torch.sigmoid(self.carry(features)))
+
+
+class ElmoCharacterEncoder(nn.Module):
+    """Characters to word vectors: convolutions, maximum over positions, highway layers, projection."""
+
+    def __init__(self, config: ElmoConfig) -> None:
+        super().__init__()
+        size = config.character_embedding_size
+        self.embeddings = nn.Embedding(config.vocab_size, size)
+        self.convolutions = nn.ModuleList(nn.Conv1d(size, count, width) for width, count in config.filters)
+        self.highways = nn.ModuleList(ElmoHighway(config.num_filters) for _ in range(config.num_highway_layers))
+        self.projection = nn.Linear(config.num_filters, config.projection_size) if config.use_character_projection else None
+        self.activation = F.relu if config.cnn_activation == "relu" else torch.tanh
+        self.widest_filter = config.widest_filter
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Character ids [n, M] to word vectors [n, P]."""
+        return self.encode(self.embeddings(self.cut(ids)))
+
+    def cut(self, ids: Tensor) -> Tensor:
+        """Drop columns of padding that change nothing: one window of nothing but padding stays for the maximum."""
+        columns = torch.arange(1, ids.shape[1] + 1, device=ids.device)
+        longest = int((columns * (ids != CHARACTER_PAD_ID)).max()) if len(ids) else 0
+        return ids[:, : longest + self.widest_filter]
+
+    def encode(self, characters: Tensor) -> Tensor:
+        """Character vectors [n, M, d] to word vectors [n, P]."""
+        columns = characters.transpose(1, 2)
+        features = [self.activation(convolution(columns).amax(2)) for convolution in self.convolutions]
+        words = torch.cat(features, dim=1)
+        for highway in self.highways:
+            words = highway(words)
+        return words if self.projection is None else self.projection(words)
+
+
+class ElmoDirection(nn.Module):
+    """The matrices of one layer in one direction, each an `nn.Linear` so that LoRA and quantisation find it."""
+
+    def __init__(self, config: ElmoConfig, input_size: int) -> None:
+        super().__init__()
+        self.input_linearity = nn.Linear(input_size, 4 * config.cell_size, bias=False)
+        self.state_linearity = nn.Linear(config.output_size, 4 * config.cell_size)
+        self.state_projection: nn.Module | None = None
+        if config.use_cell_projection:
+            self.state_projection = nn.Linear(config.cell_size, config.projection_size, bias=False)
+
+    def weights(self, like: Tensor) -> LstmWeights:
+        """What the modules compute, as matrices; `like` gives dtype and device where they must be read off."""
+        input_weight, _ = _matrix(self.input_linearity, like)
+        state_weight, bias = _matrix(self.state_linearity, like)
+        projection = None if self.state_projection is None else _matrix(self.state_projection, like)[0]
+        return LstmWeights(input_weight, state_weight, bias, projection)
+
+
+def _matrix(linear: nn.Module, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a linear map. Adapters, quantised layers and layers that are offloaded to the disk do not show
+    theirs as plain parameters, but pass the identity and zero through like anything else."""
+    if type(linear) is nn.Linear and linear.weight.device == like.device:
+        return linear.weight, linear.bias
+    bias = linear(like.new_zeros(1, linear.in_features))
+    return (linear(torch.eye(linear.in_features, dtype=like.dtype, device=like.device)) - bias).T, bias.squeeze(0)
+
+
+class ElmoLayer(GradientCheckpointingLayer):
+    """One LSTM layer in all directions, over packed streams."""
+
+    def __init__(self, config: ElmoConfig, index: int) -> None:
+        super().__init__()
+        input_size = config.output_size if index else config.projection_size
+        self.directions = nn.ModuleList(ElmoDirection(config, input_size) for _ in range(config.num_directions))
+        # Word vectors are never added to the first layer's outputs.
+        self.skip = config.use_skip_connections and index > 0
+        self.options = LstmOptions(config.cell_clip, config.projection_clip, config.forget_bias)
+
+    def forward(
+        self, streams: Tensor, hidden: Tensor, cell: Tensor, batch_sizes: list[int], recurrence: str
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Streams [directions, N, input size] to [directions, N, H], with the states of the ranked sentences."""
+        weights = [direction.weights(streams) for direction in self.directions]
+        outputs, hidden, cell = projected_lstm(streams, batch_sizes, weights, hidden, cell, self.options, recurrence)
+        return outputs + streams if self.skip else outputs, hidden, cell
+
+
+class ElmoScalarMix(nn.Module):
+    """`gamma * sum_l softmax(weights)_l * layer_l` (Peters et al. 2018, equation 1)."""
+
+    def __init__(self, config: ElmoConfig) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros(config.num_hidden_layers + 1), not config.freeze_scalar_mix)
+        self.gamma = nn.Parameter(torch.ones(1), not config.freeze_scalar_mix)
+
+    def forward(self, layers: tuple[Tensor, ...]) -> Tensor:
+        weights = torch.softmax(self.weights, dim=0)
+        return self.gamma * sum(weight * layer for weight, layer in zip(weights, layers, strict=True))
+
+
+def normalize_over_batch(layer: Tensor, statistics: Tensor, mask: Tensor, epsilon: float) -> Tensor:
+    """One mean and one variance over all words and sizes in `statistics` [n, D]; words outside `mask` stay zero."""
+    variance, mean = torch.var_mean(statistics.to(torch.promote_types(statistics.dtype, torch.float32)), correction=0)
+    return ((layer - mean) * torch.rsqrt(variance + epsilon) * mask[:, :, None]).to(layer.dtype)
+
+
+class ElmoPreTrainedModel(PreTrainedModel):
+    """Initialisation, loading and saving, shared by all ELMo models."""
+
+    config_class = ElmoConfig
+    base_model_prefix = "elmo"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["ElmoCharacterEncoder", "ElmoLayer"]  # noqa: RUF012 (transformers' own form)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """bilm-tf's recipe. Only `nn.init` functions: transformers makes them pass over weights that were loaded."""
+        scale = self.config.initializer_range
+        if isinstance(module, ElmoCharacterEncoder):
+            nn.init.uniform_(module.embeddings.weight, -scale, scale)
+            _zero_padding_row(module.embeddings)
+            for convolution in module.convolutions:
+                if self.config.cnn_activation == "relu":
+                    nn.init.uniform_(convolution.weight, -0.05 * scale, 0.05 * scale)
+                else:
+                    nn.init.normal_(convolution.weight, std=scale * convolution.weight[0].numel() ** -0.5)
+                nn.init.zeros_(convolution.bias)
+            if module.projection is not None:
+                nn.init.normal_(module.projection.weight, std=scale * module.projection.in_features**-0.5)
+                nn.init.zeros_(module.projection.bias)
+        elif isinstance(module, ElmoHighway):
+            for linear, bias in ((module.carry, -2.0), (module.transform, 0.0)):
+                nn.init.normal_(linear.weight, std=scale * linear.in_features**-0.5)
+                nn.init.constant_(linear.bias, bias * scale)
+        elif isinstance(module, ElmoDirection):
+            # One kernel for input and state in TensorFlow, so one range for both.
+            inputs, states = module.input_linearity, module.state_linearity
+            limit = scale * (6 / (inputs.in_features + states.in_features + states.out_features)) ** 0.5
+            nn.init.uniform_(inputs.weight, -limit, limit)
+            nn.init.uniform_(states.weight, -limit, limit)
+            nn.init.zeros_(states.bias)
+            if module.state_projection is not None:
+                nn.init.xavier_uniform_(module.state_projection.weight, gain=scale)
+        elif isinstance(module, ElmoScalarMix):
+            given = self.config.scalar_mix_parameters
+            nn.init.zeros_(module.weights)
+            for weight, value in zip(module.weights, given or (), strict=False):
+                if not getattr(module.weights, "_is_hf_initialized", False):
+                    weight.fill_(value)
+            nn.init.ones_(module.gamma)
+        elif isinstance(module, ElmoModel):
+            if module.word_embeddings is not None:
+                nn.init.normal_(module.word_embeddings.weight, std=scale)
+                _zero_padding_row(module.word_embeddings)
+            if self.config.stored_initial_state:
+                nn.init.zeros_(module.initial_hidden)
+                nn.init.zeros_(module.initial_cell)
+
+
+def _zero_padding_row(embeddings: nn.Embedding) -> None:
+    if not getattr(embeddings.weight, "_is_hf_initialized", False):
+        embeddings.weight[PAD_ID].zero_()
+
+
+class ElmoModel(ElmoPreTrainedModel):
+    """The bidirectional language model without its softmax, and the scalar mix of its layers."""
+
+    _auto_class = "AutoModel"
+
+    def __init__(self, config: ElmoConfig) -> None:
+        super().__init__(config)
+        is_character_model = config.input_type == CHARACTER_INPUT
+        self.char_encoder = ElmoCharacterEncoder(config) if is_character_model else None
+        self.word_embeddings = None if is_character_model else nn.Embedding(config.vocab_size, config.projection_size)
+        self.layers = nn.ModuleList(ElmoLayer(config, index) for index in range(config.num_hidden_layers))
+        num_mixes = config.num_output_representations if config.has_scalar_mix else 0
+        self.scalar_mixes = nn.ModuleList(ElmoScalarMix(config) for _ in range(num_mixes))
+        if config.stored_initial_state:
+            directions = (config.num_hidden_layers, config.num_directions)
+            self.register_buffer("initial_hidden", torch.zeros(*directions, config.output_size))
+            self.register_buffer("initial_cell", torch.zeros(*directions, config.cell_size))
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The table that `input_ids` index: characters, or words if the model has no character encoder."""
+        return self.word_embeddings if self.char_encoder is None else self.char_encoder.embeddings
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        if self.char_encoder is None:
+            self.word_embeddings = value
+        else:
+            self.char_encoder.embeddings = value
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        initial_states: ElmoStates | tuple[Tensor, Tensor] | None = None,
+        output_hidden_states: bool | None = None,
+        pooling_layer: str | None = None,
+        return_boundaries: bool = False,
+        return_states: bool = False,
+        **kwargs: Any,
+    ) -> tuple | ElmoModelOutput:
+        r"""
+        Args:
+            input_ids: character ids [B, W, M] from `ElmoTokenizer`; a row of zeros is no word. Word-input models take
+                word ids [B, W] or [B, W, 1], 0 for no word.
+            attention_mask: [B, W], 1 for words, 0 for padding, which may stand anywhere. Default: what the ids say.
+            inputs_embeds: character vectors [B, W, M, d] (word-input models: word vectors [B, W, P]) in place of
+                `input_ids`.
+            initial_states: states to start from, `(hidden [R, L, directions, H], cell [R, L, directions, C])`, usually
+                the `states` of the previous batch. Default: every sentence starts anew.
+            output_hidden_states: return every layer.
+            pooling_layer: what `last_hidden_state` is, see `ElmoConfig`; layers that nothing needs are not computed.
+            return_boundaries: return the vectors of `<S>` and `</S>` too, directly around each sentence; W becomes W + 2.
+            return_states: return the LSTM states after each sentence.
+            kwargs: ignored; transformers' pipelines and PEFT pass keywords that have no meaning here.
+
+        Raises:
+            ValueError: if an input has the wrong shape or ids, or contradicts another.
+        """
+        config = self.config
+        if output_hidden_states is None:
+            output_hidden_states = bool(config.output_hidden_states)
+        pooled = config.layer_index(config.pooling_layer if pooling_layer is None else pooling_layer)
+        depth = config.num_hidden_layers if output_hidden_states or return_states or pooled is None else pooled
+        if return_boundaries and not config.sentence_boundaries:
+            raise ValueError("return_boundaries needs a model with config.sentence_boundaries; this one adds none.")
+
+        mask = self._check_inputs(input_ids, attention_mask, inputs_embeds)
+        packing = pack(mask, config.sentence_boundaries)
+        streams = self._directions(self._packed_words(input_ids, inputs_embeds, mask, packing), packing)
+        if return_boundaries:
+            shown, shown_mask = add_boundaries(packing, mask)
+        else:
+            shown, shown_mask = packing, mask
+
+        hidden, cell, surplus = self._initial_states(initial_states, packing, streams)
+        layers = [unpack(streams, shown, shown_mask)]
+        final: list[tuple[Tensor, Tensor]] = []
+        packed_layers = [streams]
+        for index, layer in enumerate(self.layers[:depth]):
+            streams, *after = layer(streams, hidden[index], cell[index], packing.batch_sizes, config.recurrence)
+            packed_layers.append(streams)
+            layers.append(unpack(streams, shown, shown_mask))
+            final.append((after[0], after[1]))
+
+        word_emb = layers[0][..., : config.projection_size]
+        mixes = None
+        if self.scalar_mixes and (pooled is None or output_hidden_states):
+            mixes = self._mix(layers, packed_layers, packing, mask, shown_mask)
+        return ElmoModelOutput(
+            last_hidden_state=mixes[:, 0] if pooled is None else layers[pooled] if pooled else word_emb,
+            hidden_states=tuple(layers) if output_hidden_states else None,
+            elmo_representations=mixes,
+            word_emb=word_emb if output_hidden_states else None,
+            states=self._final_states(final, packing, surplus) if return_states else None,
+            attention_mask=shown_mask.long() if return_boundaries else None,
+        )
+
+    def _check_inputs(self, ids: Tensor | None, attention_mask: Tensor | None, embeds: Tensor | None) -> Tensor:
+        """The mask [B, W] of real words; raises ValueError if the inputs do not make sense."""
+        config = self.config
+        if (ids is None) == (embeds is None):
+            raise ValueError("pass either input_ids or inputs_embeds, and not both.")
+        if ids is not None:
+            present = self._check_ids(ids)
+        else:
+            characters = (config.max_characters_per_token, config.character_embedding_size)
+            last = characters if self.char_encoder is not None else (config.projection_size,)
+            if tuple(embeds.shape[2:]) != last or embeds.dim() < 3:
+                expected = ", ".join(["batch", "words", *map(str, last)])
+                raise ValueError(f"inputs_embeds must have shape [{expected}]; got {list(embeds.shape)}.")
+            present = torch.ones(embeds.shape[:2], dtype=torch.bool, device=embeds.device)
+        if attention_mask is None:
+            return present
+        if attention_mask.shape != present.shape:
+            raise ValueError(
+                f"attention_mask must have shape [batch, words], {list(present.shape)}; got {list(attention_mask.shape)}."
+            )
+        mask = attention_mask.to(present.device) != 0
+        if not bool((mask == attention_mask.to(present.device)).all()):
+            raise ValueError("attention_mask must hold 1 for words and 0 for padding and nothing else.")
+        ghosts = (mask & ~present).nonzero()
+        if len(ghosts):
+            raise ValueError(
+                f"attention_mask contradicts input_ids: it is 1 at [sentence, word] {ghosts[0].tolist()}, "
+                "where the ids are all zero, which means no word."
+            )
+        return mask
+
+    def _check_ids(self, ids: Tensor) -> Tensor:
+        width = self.config.max_characters_per_token
+        if self.char_encoder is not None and (ids.dim() != 3 or ids.shape[2] != width):
+            raise ValueError(f"input_ids must have shape [batch, words, {width}], character ids; got {list(ids.shape)}.")
+        if self.char_encoder is None and (ids.dim() not in (2, 3) or (ids.dim() == 3 and ids.shape[2] != 1)):
+            raise ValueError(f"input_ids must have shape [batch, words] or [batch, words, 1], word ids; got {list(ids.shape)}.")
+        if ids.is_floating_point() or ids.dtype == torch.bool:
+            raise ValueError(f"input_ids must be integers; got {ids.dtype}.")
+        rows = self.get_input_embeddings().num_embeddings
+        if ids.numel():
+            lowest, highest = (int(bound) for bound in torch.aminmax(ids))
+            if lowest < 0 or highest >= rows:
+                raise ValueError(f"input_ids must be in 0..{rows - 1}; got {lowest if lowest < 0 else highest}.")
+        return (ids != PAD_ID).any(-1) if ids.dim() == 3 else ids != PAD_ID
+
+    def _packed_words(self, ids: Tensor | None, embeds: Tensor | None, mask: Tensor, packing: Packing) -> Tensor:
+        """Word vectors in packed order [N, P], each distinct word computed once."""
+        config = self.config
+        device = mask.device
+        if config.sentence_boundaries:
+            marks = torch.tensor([config.bos_token_id, config.eos_token_id], device=device)[:, None]
+            if self.char_encoder is not None:
+                rows = marks.new_full((2, config.max_characters_per_token), CHARACTER_PAD_ID)
+                rows[:, :3] = torch.cat([torch.full_like(marks, BOW_ID), marks, torch.full_like(marks, EOW_ID)], dim=1)
+                marks = rows
+        else:
+            marks = torch.zeros(0, config.max_characters_per_token if self.char_encoder is not None else 1, dtype=torch.long, device=device)
+        if embeds is None:
+            words = ids.view(*mask.shape, -1)[mask].long()
+            distinct, index = unique_rows(torch.cat([words, marks]))
+            vectors = self._word_vectors(distinct)
+        else:
+            vectors = torch.cat([self._encode_embeds(embeds[mask]), self._word_vectors(marks)])
+            index = torch.arange(len(vectors), device=device)
+        source = index.new_empty(packing.num_slots)
+        num_words = len(packing.word_slots)
+        source[packing.word_slots] = index[:num_words]
+        source[packing.boundary_slots] = index[num_words:, None]
+        return vectors.index_select(0, source)
+
+    def _word_vectors(self, ids: Tensor) -> Tensor:
+        return self.word_embeddings(ids.squeeze(1)) if self.char_encoder is None else self.char_encoder(ids)
+
+    def _encode_embeds(self, embeds: Tensor) -> Tensor:
+        return embeds if self.char_encoder is None else self.char_encoder.encode(embeds)
+
+    def _directions(self, words: Tensor, packing: Packing) -> Tensor:
+        """Each direction's stream in its own order of time, [directions, N, P]."""
+        if not self.config.bidirectional:
+            return words[None]
+        return torch.stack([words, words.index_select(0, packing.reverse)])
+
+    def _initial_states(
+        self, given: ElmoStates | tuple[Tensor, Tensor] | None, packing: Packing, streams: Tensor
+    ) -> tuple[Tensor, Tensor, ElmoStates | None]:
+        """Hidden [L, directions, B, H] and cell [L, directions, B, C] of the ranked sentences; rows that the batch left over."""
+        config = self.config
+        batch = len(packing.order)
+        # Sums that run over a whole sentence stay in float32 at least.
+        dtypes = (streams.dtype, torch.promote_types(streams.dtype, torch.float32))
+        stored = (self.initial_hidden, self.initial_cell) if config.stored_initial_state else (None, None)
+        ranked, surplus = [], []
+        for index, (name, size) in enumerate((("hidden", config.output_size), ("cell", config.cell_size))):
+            shape = (config.num_hidden_layers, config.num_directions, size)
+            start = streams.new_zeros(shape) if stored[index] is None else stored[index]
+            rows = start.to(dtypes[index]).expand(batch, *shape)
+            if given is not None:
+                state = given[index]
+                if tuple(state.shape[1:]) != shape:
+                    raise ValueError(
+                        f"initial_states: {name} must have shape [rows, {', '.join(map(str, shape))}]; "
+                        f"got {list(state.shape)}."
+                    )
+                state = state.to(rows.device, dtypes[index])
+                surplus.append(state[batch:])
+                rows = torch.cat([state[:batch], rows[len(state) :]])
+            ranked.append(rows[packing.order].permute(1, 2, 0, 3))
+        return ranked[0], ranked[1], ElmoStates(*surplus) if surplus else None
+
+    def _final_states(self, final: list[tuple[Tensor, Tensor]], packing: Packing, surplus: ElmoStates | None) -> ElmoStates:
+        states = []
+        for index in range(2):
+            ranked = torch.stack([layer[index] for layer in final]).permute(2, 0, 1, 3)
+            rows = torch.empty_like(ranked).index_copy(0, packing.order, ranked)
+            states.append(rows if surplus is None else torch.cat([rows, surplus[index]]))
+        return ElmoStates(*states)
+
+    def _mix(
+        self, layers: list[Tensor], packed: list[Tensor], packing: Packing, mask: Tensor, shown_mask: Tensor
+    ) -> Tensor:
+        if self.config.mix_layer_norm == "with_boundaries":  # AllenNLP's scope and epsilon
+            statistics = [torch.cat(tuple(streams), dim=1) for streams in packed]
+            layers = [normalize_over_batch(h, s, shown_mask, 1e-13) for h, s in zip(layers, statistics, strict=True)]
+        elif self.config.mix_layer_norm == "without_boundaries":  # bilm-tf's
+            statistics = [unpack(streams, packing, mask)[mask] for streams in packed]
+            layers = [normalize_over_batch(h, s, shown_mask, 1e-12) for h, s in zip(layers, statistics, strict=True)]
+        dropout = self.config.output_dropout
+        mixes = [F.dropout(mix(tuple(layers)), dropout, self.training) for mix in self.scalar_mixes]
+        return torch.stack(mixes, dim=1)
+
+    @torch.no_grad()
+    def calibrate_initial_state(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, rounds: int = 3
+    ) -> ElmoStates:
+        """Store the state that sentences end in as the state that every sentence starts from.
+
+        The biLM was trained on running text and never saw the zero state again after its first batch. A stored state
+        is as warm as AllenNLP's and still the same for every sentence, batch and run. Needs
+        `config.stored_initial_state`; saved with the weights.
+
+        Args:
+            input_ids, attention_mask: typical sentences, as for `forward`.
+            rounds: how often they are read, states carried from round to round.
+
+        Returns:
+            The stored state, one row: the mean over the sentences.
+        """
+        if not self.config.stored_initial_state:
+            raise ValueError("calibrate_initial_state needs config.stored_initial_state=True; it is False.")
+        states = None
+        for _ in range(rounds):
+            states = self(input_ids, attention_mask, initial_states=states, return_states=True).states
+        if states is None or not len(states.hidden):
+            raise ValueError(f"calibrate_initial_state needs a sentence and a round; got {rounds} rounds.")
+        mean = ElmoStates(*(state.mean(0, keepdim=True) for state in states))
+        self.initial_hidden.copy_(mean.hidden[0])
+        self.initial_cell.copy_(mean.cell[0])
+        return mean
+
+
+__all__ = ["ElmoModel", "ElmoModelOutput", "ElmoPreTrainedModel", "ElmoStates"]
