@@ -1,10 +1,10 @@
 """Splitting raw text into the words ELMo reads.
 
-ELMo was trained on the 1 Billion Word benchmark, whose text went through the English tokenizer of Moses; words
-cut any other way are words the model rarely saw. The ``moses`` splitter restates the rules of that tokenizer,
-in the form sacremoses gives them (``MosesTokenizer("en").tokenize(text, escape=False)``), as predicates on
-neighbouring code points. A whole batch is one numpy array of code points, and splitting it means filling one
-boolean array:
+ELMo was trained on the 1 Billion Word benchmark, whose text went through the English tokenizer of Moses:
+words cut any other way are words the model rarely saw. The ``moses`` splitter restates that tokenizer's
+rules, in the form sacremoses gives them (``MosesTokenizer("en").tokenize(text, escape=False)``), as
+predicates on neighbouring code points. A whole batch is one numpy array of code points, and to split it is to
+fill one boolean array:
 
     cut[i] is True where a word may not run on from code point i - 1 to code point i.
 
@@ -14,10 +14,10 @@ Known differences from sacremoses, all of them rare:
 
 - An ASCII control character separates words; sacremoses deletes it and joins what stood around it.
 - The literal text ``DOTMULTI``, a placeholder inside sacremoses, is an ordinary word here.
-- Letters that Unicode gained or reclassified after sacremoses' character tables were made count as letters.
+- Some 600 rare code points, most of them newer than sacremoses' character tables, are letters here alone.
 
-As in sacremoses, every Han character, Hangul syllable and letter outside the Basic Multilingual Plane is a word
-of its own.
+As in sacremoses, every Han character, Hangul syllable and letter outside the Basic Multilingual Plane is a
+word of its own.
 """
 
 from collections.abc import Sequence
@@ -38,33 +38,31 @@ _Kinds = npt.NDArray[np.uint8]
 _BLANK, _CONTROL, _LETTER, _NUMBER, _LOWER, _JOINER, _SYMBOL, _EDGE = (1 << bit for bit in range(8))
 
 # sacremoses' letters: Unicode's, with the viramas and nuktas of Indic scripts (combining classes 9 and 7).
-_IS_LETTER = regex.compile(
-    r"[[\p{Alphabetic}\p{ccc=7}\p{ccc=9}]&&[\u0000-\uffff]--[\p{Han}\uac00-\ud7a3]]", regex.V1
-)
-_IS_DIGIT = regex.compile(r"[\p{Nd}&&[\u0000-\uffff]]", regex.V1)
+_IS_LETTER = regex.compile(r"(?V1)[[\p{Alphabetic}\p{ccc=7}\p{ccc=9}]&&[\0-\uffff]--[\p{Han}\uac00-\ud7a3]]")
+_IS_DIGIT = regex.compile(r"(?V1)[\p{Nd}&&[\0-\uffff]]")
 _IS_NUMBER = regex.compile(r"\p{N}")
 _IS_LOWER = regex.compile(r"\p{Lowercase}")
 
-# The kind of every code point met so far, 0 for the others. Filled lazily: a process meets a few hundred of the
-# million there are.
+# The kind of every code point met so far, 0 for the others: a process meets few of the million there are.
 _kind_table: _Kinds = np.zeros(0x110000, np.uint8)
 
 _APOSTROPHE, _COMMA, _DOT, _ZERO, _NINE, _SMALL_S = map(ord, "',.09s")
 
-# Abbreviations whose period does not end a sentence, and those that need a number after them: nonbreaking_prefix.en
-# of the Moses decoder. Its e.g and i.e are left out: a word with a period inside keeps its last one anyway.
-_PREFIXES = frozenset(
+# Abbreviations whose period does not end a sentence, and those that need a number after them: Moses'
+# nonbreaking_prefix.en, less its e.g and i.e, for a word with a period inside keeps its last one anyway.
+_ABBREVIATIONS = (
     "A B C D E F G H I J K L M N O P Q R S T U V W X Y Z Adj Adm Adv Asst Bart Bldg Brig Bros Capt Cmdr Col "
     "Comdr Con Corp Cpl DR Dr Drs Ens Gen Gov Hon Hr Hosp Insp Lt MM MR MRS MS Maj Messrs Mlle Mme Mr Mrs Ms "
-    "Msgr Op Ord Pfc Ph Prof Pvt Rep Reps Res Rev Rt Sen Sens Sfc Sgt Sr St Supt Surg v vs rev Rs Nos Nr Jan "
-    "Feb Mar Apr Jun Jul Aug Sep Oct Nov Dec".split()
+    "Msgr Op Ord Pfc Ph Prof Pvt Rep Reps Res Rev Rt Sen Sens Sfc Sgt Sr St Supt Surg v vs rev Rs Nos Nr "
+    "Jan Feb Mar Apr Jun Jul Aug Sep Oct Nov Dec"
 )
+_PREFIXES = frozenset(_ABBREVIATIONS.split())
 _NUMERIC_PREFIXES = frozenset(["No", "Art", "pp"])
 
 # What may stand on one side of an apostrophe, one bit each; 0 is the end of the text. An s is a letter too.
 _SIDE_LETTER, _SIDE_NUMBER, _SIDE_OTHER, _SIDE_S = 1, 2, 4, 8
-# One rule: what must stand to the left, what to the right, and whether the apostrophe is cut from the right side
-# as well as from the left. The order matters.
+# One rule: what must stand to the left, what to the right, and whether the apostrophe is cut from the latter
+# as it is from the former. The order matters.
 _APOSTROPHE_RULES = (
     (_SIDE_NUMBER | _SIDE_OTHER, _SIDE_NUMBER | _SIDE_OTHER, True),  # 6'2 -> 6 ' 2
     (_SIDE_OTHER, _SIDE_LETTER, True),  # -'tis -> - ' tis
@@ -79,8 +77,8 @@ def split_texts(texts: Sequence[str], splitter: str) -> list[list[tuple[int, int
 
     Args:
         texts: a batch of raw texts.
-        splitter: ``moses`` (English as in the 1 Billion Word benchmark), ``whitespace`` (runs of Unicode whitespace
-            separate words) or ``characters`` (each non-blank code point is a word).
+        splitter: ``moses`` (English as in the 1 Billion Word benchmark), ``whitespace`` (runs of Unicode
+            whitespace separate words) or ``characters`` (each non-blank code point is a word).
 
     Returns:
         For each text the spans of its words, in order: word ``(start, end)`` is ``text[start:end]``.
@@ -155,7 +153,7 @@ def _around(alone: _Bools) -> _Bools:
 
 
 def _segments(cut: _Bools, space: _Bools) -> tuple[_Ints, _Ints]:
-    """Starts and ends of the words between cuts; blanks are cut from everything, so they are segments as well."""
+    """Starts and ends of the words: the segments between cuts, less the blanks, each a segment by itself."""
     bounds = np.flatnonzero(cut)
     is_word = ~space[bounds[:-1]]
     return bounds[:-1][is_word], bounds[1:][is_word]
@@ -188,10 +186,13 @@ def _cut_dots(codes: _Codes, cut: _Bools) -> None:
 
 
 def _cut_commas(codes: _Codes, kinds: _Kinds, cut: _Bools) -> None:
-    """A comma is a word, unless it stands between numbers (or before the number that begins a text)."""
+    """A comma is a word, unless it stands between two digits or before the digit that begins a text.
+
+    Whether it follows a digit is asked of pairs that don't overlap: in "5,,,5" the last one stays with the 5.
+    """
     at = np.flatnonzero(codes == _COMMA)
     apart = (kinds[at - 1] & (_NUMBER | _EDGE)) == 0
-    _keep_disjoint(apart, at - 1, at)  # the commas of a run take turns: in "5,,,5" the last one stays with the 5
+    _keep_disjoint(apart, at - 1, at)
     apart |= (kinds[at + 1] & _NUMBER) == 0
     cut[at[apart]] = cut[at[apart] + 1] = True
 
@@ -199,10 +200,10 @@ def _cut_commas(codes: _Codes, kinds: _Kinds, cut: _Bools) -> None:
 def _cut_apostrophes(codes: _Codes, kinds: _Kinds, cut: _Bools, solid: _Ints) -> None:
     """Apply the apostrophe rules. An apostrophe at either end of a text lacks a neighbour and stays as it is.
 
-    A rule uses up the neighbours it looks at, from left to right: in "rock'n'roll" the first apostrophe takes the
-    n, so the second finds nothing to its left and stays, which gives rock 'n'roll. To tell what is used up, places
-    are counted such that code points that are not blank (at `solid`) have even ones and the gap between two, be
-    it a blank of the text or a cut, has the odd one.
+    A rule uses up the neighbours it looks at, from left to right: in "rock'n'roll" the first apostrophe takes
+    the n, so the second finds nothing to its left and stays, which gives rock 'n'roll. To tell what is used
+    up, places are counted such that code points that are not blank (at `solid`) have even ones and the gap
+    between two, be it a blank of the text or a cut, has the odd one.
     """
     at = np.flatnonzero(codes == _APOSTROPHE)
     if not at.size:
@@ -229,7 +230,7 @@ def _side(codes: _Codes, kinds: _Kinds, at: _Ints, gap: _Bools) -> _Ints:
 
 
 def _keep_disjoint(hit: _Bools, first: _Ints, last: _Ints) -> None:
-    """Drop the hits whose range first..last meets that of a hit kept before it, as non-overlapping matches do."""
+    """Drop each hit whose range, first to last, meets that of a kept hit before it, as `re.sub` does."""
     taken = -1
     for i in np.flatnonzero(hit).tolist():
         if first[i] <= taken:
@@ -239,14 +240,15 @@ def _keep_disjoint(hit: _Bools, first: _Ints, last: _Ints) -> None:
 
 
 def _cut_periods(joined: str, codes: _Codes, kinds: _Kinds, cut: _Bools, starts: _Ints, ends: _Ints) -> None:
-    """Cut off the period that ends a word, unless it belongs to an abbreviation or the text runs on in lower case."""
+    """Cut the period from the end of a word, unless it marks an abbreviation or a lower-case word follows."""
     dotted = np.flatnonzero((codes[ends - 1] == _DOT) & (codes[ends - 2] != _DOT) & (ends - starts > 1))
-    # The first code point of the next word; position 0, a line break, where the text ends.
+    # Where the next word begins; position 0, a line break, if the text ends.
     ahead = np.where(kinds[ends[dotted]] == _EDGE, 0, np.append(starts, 0)[dotted + 1])
     sentence_ends = (kinds[ahead] & _LOWER) == 0
     dotted, ahead = dotted[sentence_ends], ahead[sentence_ends]
     digit_ahead = (codes[ahead] >= _ZERO) & (codes[ahead] <= _NINE)
-    for start, end, digit in zip(starts[dotted].tolist(), ends[dotted].tolist(), digit_ahead.tolist(), strict=True):
+    columns = (starts[dotted], ends[dotted], digit_ahead)
+    for start, end, digit in zip(*(column.tolist() for column in columns), strict=True):
         stem = joined[start : end - 1]
         if "." in stem:
             kept = bool((kinds[start:end] & _LETTER).any())

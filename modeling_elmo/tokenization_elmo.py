@@ -1,0 +1,486 @@
+# Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
+"""ElmoTokenizer: text or words to character ids [batch, words, characters].
+
+Where other tokenizers have one id a token, ELMo has a row of ids a word: `max_characters_per_token` (50)
+characters, or a single word id for models with a word vocabulary. Everything else is as usual, with words for
+tokens. The model adds the sentence boundaries itself, so that n words give n rows and n vectors.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import BatchEncoding, PreTrainedTokenizer
+from transformers.utils import PaddingStrategy
+
+from .alphabet_elmo import CharacterAlphabet, Rows, WordVocabulary
+from .configuration_elmo import PAD_ID
+from .splitting_elmo import SPLITTERS, split_texts
+
+Span = tuple[int, int]
+_NO_SPAN: Span = (0, 0)
+
+
+@dataclass
+class WordEncoding:
+    """What `BatchEncoding` asks about one sentence of `words`; padding has no word id and the span (0, 0)."""
+
+    words: Sequence[str]
+    spans: Sequence[Span]
+    first_word: int  # truncation on the left takes the words before it
+    padding: tuple[int, int]  # places before and after the words
+    pad_token: str
+    special_tokens: Collection[str]
+    n_sequences: int = 1
+
+    def _fill(self, values: Iterable[Any], fill: Any) -> list[Any]:
+        before, after = self.padding
+        return [fill] * before + list(values) + [fill] * after
+
+    @property
+    def tokens(self) -> list[str]:
+        return self._fill(self.words, self.pad_token)
+
+    @property
+    def offsets(self) -> list[Span]:
+        return self._fill(self.spans, _NO_SPAN)
+
+    @property
+    def word_ids(self) -> list[int | None]:
+        return self._fill(range(self.first_word, self.first_word + len(self.words)), None)
+
+    @property
+    def special_tokens_mask(self) -> list[int]:
+        return self._fill((int(word in self.special_tokens) for word in self.words), 1)
+
+    @property
+    def sequence_ids(self) -> list[int | None]:
+        return [None if word is None else 0 for word in self.word_ids]
+
+    def token_to_sequence(self, token: int) -> int | None:
+        return self.sequence_ids[token]
+
+    def token_to_word(self, token: int) -> int | None:
+        return self.word_ids[token]
+
+    def word_to_tokens(self, word: int, sequence: int = 0) -> Span | None:
+        if word not in self.word_ids:
+            return None
+        token = self.word_ids.index(word)
+        return token, token + 1
+
+    def token_to_chars(self, token: int) -> Span | None:
+        return None if self.word_ids[token] is None else self.offsets[token]
+
+    def word_to_chars(self, word: int, sequence: int = 0) -> Span | None:
+        return self.offsets[self.word_ids.index(word)] if word in self.word_ids else None
+
+    def char_to_token(self, char: int, sequence: int = 0) -> int | None:
+        return next((token for token, (start, end) in enumerate(self.offsets) if start <= char < end), None)
+
+    def char_to_word(self, char: int, sequence: int = 0) -> int | None:
+        token = self.char_to_token(char)
+        return None if token is None else self.word_ids[token]
+
+
+class ElmoTokenizer(PreTrainedTokenizer):
+    """Words as rows of character ids (or of one word id, with `vocab_file`).
+
+    An empty string in a list of words is a word without characters; an empty text has no words at all. The words
+    `<S>` and `</S>` stand for the sentence boundaries and the padding token for no word, wherever they occur;
+    `split_special_tokens=True` makes them ordinary text.
+
+    Args:
+        vocab_file: one word a line, for models with a word vocabulary.
+        splitter: how raw text becomes words: `"moses"` (English, as in the 1 Billion Word benchmark), `"whitespace"`,
+            or `"characters"` (each a word, as for proteins). Lists of words (`is_split_into_words=True`) pass as they are.
+        max_characters_per_token: ids a word, both word boundaries included; longer words are cut.
+    """
+
+    vocab_files_names = {"vocab_file": "vocab.txt"}
+    model_input_names = ["input_ids", "attention_mask"]
+    _auto_class = "AutoTokenizer"
+
+    def __init__(
+        self,
+        vocab_file: str | None = None,
+        splitter: str = "moses",
+        max_characters_per_token: int = 50,
+        pad_token: str = "<pad>",
+        bos_token: str = "<S>",
+        eos_token: str = "</S>",
+        **kwargs: Any,
+    ) -> None:
+        if splitter not in SPLITTERS:
+            raise ValueError(f"splitter must be one of {', '.join(map(repr, SPLITTERS))}; got {splitter!r}.")
+        self.splitter = splitter
+        self.max_characters_per_token = max_characters_per_token
+        self.vocab_file = vocab_file
+        self.alphabet: CharacterAlphabet | WordVocabulary
+        if vocab_file is None:
+            self.alphabet = CharacterAlphabet(max_characters_per_token, str(pad_token), str(bos_token), str(eos_token))
+        else:
+            self.alphabet = WordVocabulary(vocab_file, str(pad_token))
+        super().__init__(
+            splitter=splitter,
+            max_characters_per_token=max_characters_per_token,
+            pad_token=pad_token,
+            bos_token=bos_token,
+            eos_token=eos_token,
+            **kwargs,
+        )
+
+    # ---------------------------------------------------------------- vocabulary: characters, or words
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.alphabet.vocab)
+
+    def get_vocab(self) -> dict[str, int]:
+        """Names of the characters (the words, with `vocab_file`) and the added tokens, to their ids."""
+        return {**self.alphabet.vocab, **self._added_tokens_encoder}
+
+    def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
+        """Write `vocab.txt` if there is a word vocabulary; characters need no file."""
+        if self.vocab_file is None:
+            return ()
+        path = Path(save_directory, (f"{filename_prefix}-" if filename_prefix else "") + "vocab.txt")
+        words = [word for word, index in self.alphabet.vocab.items() if index != PAD_ID]
+        path.write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
+        return (str(path),)
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        vocab = self.get_vocab()
+        return [vocab[token] for token in self.all_special_tokens]
+
+    def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> Any:
+        """The id of a special or added token or of a character's name, else the word's row; a list gives rows."""
+        if isinstance(tokens, str):
+            token_id = self.get_vocab().get(tokens)
+            return self._encode_words([tokens])[0].tolist() if token_id is None else token_id
+        return self._encode_words(tokens).tolist()
+
+    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
+        """The word of each row of ids [words, characters], or the names of plain ids."""
+        ids = _nested(ids)
+        names = {index: name for name, index in self.get_vocab().items()}
+        if isinstance(ids, int):
+            return names[ids]
+        # With characters, only added tokens can be a word's whole row; with a vocabulary every name can.
+        word_names = names if self.vocab_file else {i: token.content for i, token in self._added_tokens_decoder.items()}
+        special = frozenset(self.all_special_tokens) if skip_special_tokens else ()
+        tokens = [names[row] if isinstance(row, int) else self.alphabet.word(row, word_names) for row in ids]
+        return [token for token in tokens if token not in special]
+
+    def decode(self, token_ids: Any, skip_special_tokens: bool = False, **kwargs: Any) -> Any:
+        """Words joined by blanks: a string for a sentence [words, characters], a list of strings for a batch."""
+        token_ids = _nested(token_ids)
+        depth = _depth(token_ids)
+        if depth == 0:
+            return self.convert_ids_to_tokens(token_ids)
+        if depth >= 3:
+            return [self.decode(sentence, skip_special_tokens) for sentence in token_ids]
+        rows = [token_ids] if depth == 1 and token_ids else token_ids
+        return " ".join(self.convert_ids_to_tokens(rows, skip_special_tokens))
+
+    def batch_decode(self, sequences: Any, skip_special_tokens: bool = False, **kwargs: Any) -> list[str]:
+        """`decode` of each sentence."""
+        return [self.decode(sequence, skip_special_tokens) for sequence in sequences]
+
+    # ---------------------------------------------------------------- text to words
+
+    def tokenize(self, text: str, split_special_tokens: bool | None = None, **kwargs: Any) -> list[str]:
+        """The words of a text."""
+        return [text[start:end] for start, end in self._split([text], split_special_tokens)[0]]
+
+    def _split(self, texts: Sequence[str], split_special_tokens: bool | None = None) -> list[list[Span]]:
+        if split_special_tokens is None:
+            split_special_tokens = self.split_special_tokens
+        spans = split_texts(texts, self.splitter)
+        if not split_special_tokens:
+            for index, text in enumerate(texts):
+                if any(token in text for token in self._added_tokens_encoder):
+                    spans[index] = self._split_around_added_tokens(text)
+        return spans
+
+    def _split_around_added_tokens(self, text: str) -> list[Span]:
+        spans: list[Span] = []
+        plain = 0  # where the text without added tokens began
+        start = 0
+        for piece in [*self.tokens_trie.split(text), ""]:
+            end = start + len(piece)
+            if not piece or self._is_added_token(text, start, end):
+                spans += [(plain + s, plain + e) for s, e in split_texts([text[plain:start]], self.splitter)[0]]
+                spans += [(start, end)] if piece else []
+                plain = end
+            start = end
+        return spans
+
+    def _is_added_token(self, text: str, start: int, end: int) -> bool:
+        index = self._added_tokens_encoder.get(text[start:end])
+        if index is None:
+            return False
+        alone = not text[max(start - 1, 0) : start].strip() and not text[end : end + 1].strip()
+        return alone or not self._added_tokens_decoder[index].single_word
+
+    def _encode_words(self, words: Sequence[str], split_special_tokens: bool | None = None) -> Rows:
+        if split_special_tokens is None:
+            split_special_tokens = self.split_special_tokens
+        if getattr(self, "do_lower_case", False):  # sentence-transformers sets it
+            words = [word if word in self._added_tokens_encoder else word.lower() for word in words]
+        return self.alphabet.encode(words, {} if split_special_tokens else self._added_tokens_encoder)
+
+    # ---------------------------------------------------------------- words to a BatchEncoding
+
+    def _encode_plus(
+        self, text: Any, text_pair: Any = None, is_split_into_words: bool = False, **kwargs: Any
+    ) -> BatchEncoding:
+        """What `__call__` and `encode` come down to; transformers 5 passes batches here as well."""
+        if text_pair is not None:
+            raise ValueError("ELMo reads single sentences, no pairs; got a text_pair.")
+        if isinstance(text, Sequence) and not isinstance(text, (str, bytes)):
+            text = list(text)  # a column of a data set, say
+        is_list = isinstance(text, list)
+        is_batch = is_list and (not is_split_into_words or (len(text) > 0 and isinstance(text[0], (list, tuple))))
+        return self._encode_batch(text if is_batch else [text], is_split_into_words, single=not is_batch, **kwargs)
+
+    def _batch_encode_plus(
+        self, batch_text_or_text_pairs: Any, is_split_into_words: bool = False, **kwargs: Any
+    ) -> BatchEncoding:
+        """Transformers 4 passes batches here."""
+        return self._encode_batch(batch_text_or_text_pairs, is_split_into_words, single=False, **kwargs)
+
+    def _encode_batch(
+        self,
+        batch: Sequence[Any],
+        is_split_into_words: bool,
+        single: bool,
+        padding_strategy: PaddingStrategy = PaddingStrategy.DO_NOT_PAD,
+        truncation_strategy: Any = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_tensors: Any = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+        return_length: bool = False,
+        split_special_tokens: bool | None = None,
+        **kwargs: Any,
+    ) -> BatchEncoding:
+        if is_split_into_words:
+            _check_words(batch)
+            spans = [[(0, len(word)) for word in words] for words in batch]
+        else:
+            _check_texts(batch)
+            spans = self._split(batch, split_special_tokens)
+            batch = [[text[s:e] for s, e in sentence] for text, sentence in zip(batch, spans, strict=True)]
+
+        rows = self._encode_words([word for words in batch for word in words], split_special_tokens)
+        ends = np.cumsum([len(words) for words in batch], dtype=np.intp).tolist()
+        sentences = [rows[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        limit = max_length if getattr(truncation_strategy, "value", "do_not_truncate") != "do_not_truncate" else None
+        kept = [self._kept(len(words), limit) for words in batch]
+        ids = [rows[part] for rows, part in zip(sentences, kept, strict=True)]
+        width, side = self._padding(ids, padding_strategy, max_length, pad_to_multiple_of, padding_side)
+
+        special = frozenset(self.all_special_tokens)
+        encodings = []
+        for words, sentence, part in zip(batch, spans, kept, strict=True):
+            fill = 0 if width is None else width - (part.stop - part.start)
+            padding = (fill, 0) if side == "left" else (0, fill)
+            encodings.append(WordEncoding(words[part], sentence[part], part.start, padding, self.pad_token, special))
+
+        data: dict[str, list] = {"input_ids": ids}
+        if return_token_type_ids:
+            data["token_type_ids"] = [np.zeros(len(rows), np.int64) for rows in ids]
+        if return_attention_mask is not False:
+            data["attention_mask"] = [_mask(rows) for rows in ids]
+        if return_special_tokens_mask:
+            data["special_tokens_mask"] = [[int(w in special) for w in encoding.words] for encoding in encodings]
+        if return_offsets_mapping:
+            data["offset_mapping"] = [encoding.spans for encoding in encodings]
+        if return_length:
+            data["length"] = [len(rows) for rows in ids]
+        if return_overflowing_tokens and return_tensors is None:  # sentences lose different numbers of words
+            cut = [self._overflow(len(words), part, stride) for words, part in zip(batch, kept, strict=True)]
+            data["overflowing_tokens"] = [rows[part].tolist() for rows, part in zip(sentences, cut, strict=True)]
+            data["num_truncated_tokens"] = [len(words) - len(rows) for words, rows in zip(batch, ids, strict=True)]
+        return self._collect(data, width, side, return_tensors, single, encodings)
+
+    def _kept(self, length: int, max_length: int | None) -> slice:
+        """The words that truncation leaves."""
+        cut = 0 if max_length is None else max(length - max_length, 0)
+        return slice(cut, length) if self.truncation_side == "left" else slice(0, length - cut)
+
+    def _overflow(self, length: int, kept: slice, stride: int) -> slice:
+        """The words that truncation took, with `stride` of those it left."""
+        if kept.stop - kept.start == length:
+            return slice(0, 0)
+        if self.truncation_side == "left":
+            return slice(0, min(kept.start + stride, length))
+        return slice(max(kept.stop - stride, 0), length)
+
+    # ---------------------------------------------------------------- padding
+
+    def pad(
+        self,
+        encoded_inputs: Any,
+        padding: bool | str | PaddingStrategy = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: Any = None,
+        verbose: bool = True,
+    ) -> BatchEncoding:
+        """Pad a sentence or a batch of them with words that are none: rows of zeros, mask 0.
+
+        Takes what `PreTrainedTokenizerBase.pad` takes: an encoding, or a list of them as a `DataLoader` collects them.
+        """
+        if isinstance(encoded_inputs, (list, tuple)):
+            encoded_inputs = {key: [example[key] for example in encoded_inputs] for key in encoded_inputs[0]}
+        if "input_ids" not in encoded_inputs:
+            raise ValueError(f"pad needs input_ids; got {', '.join(map(str, encoded_inputs)) or 'nothing'}.")
+        ids = encoded_inputs["input_ids"]
+        if len(ids) == 0:
+            return BatchEncoding({**encoded_inputs, "attention_mask": []})
+        single = _depth(ids) == 2
+        data = {key: [value] if single else list(value) for key, value in encoded_inputs.items()}
+        return_tensors = return_tensors or _framework(data["input_ids"][0])
+        data["input_ids"] = [np.asarray(rows, np.int64).reshape(len(rows), -1) for rows in data["input_ids"]]
+        if return_attention_mask is not False and "attention_mask" not in data:
+            data["attention_mask"] = [_mask(rows) for rows in data["input_ids"]]
+        strategy, _, max_length, _ = self._get_padding_truncation_strategies(
+            padding=padding, max_length=max_length, verbose=verbose
+        )
+        width, side = self._padding(data["input_ids"], strategy, max_length, pad_to_multiple_of, padding_side)
+        return self._collect(data, width, side, return_tensors, single)
+
+    def _padding(
+        self,
+        sentences: Sequence[Rows],
+        strategy: PaddingStrategy,
+        max_length: int | None,
+        multiple: int | None,
+        side: str | None,
+    ) -> tuple[int | None, str]:
+        """The number of words to pad to, None for no padding, and the side."""
+        side = self.padding_side if side is None else side
+        if side not in ("left", "right"):
+            raise ValueError(f"padding_side must be 'left' or 'right'; got {side!r}.")
+        if strategy == PaddingStrategy.DO_NOT_PAD:
+            return None, side
+        width = max(map(len, sentences), default=0)
+        if strategy == PaddingStrategy.MAX_LENGTH and max_length is not None:
+            width = max(width, max_length)
+        return (-(-width // multiple) * multiple if multiple else width), side
+
+    def _collect(
+        self,
+        data: dict[str, list],
+        width: int | None,
+        side: str,
+        return_tensors: Any,
+        single: bool,
+        encodings: list[WordEncoding] | None = None,
+    ) -> BatchEncoding:
+        """One list a sentence in each field to a BatchEncoding, the fields that have a value a word padded to `width`."""
+        fills: dict[str, tuple[int, tuple[int, ...]]] = {
+            "input_ids": (PAD_ID, (self.alphabet.width,)),
+            "attention_mask": (0, ()),
+            "token_type_ids": (self.pad_token_type_id, ()),
+            "special_tokens_mask": (1, ()),
+            "offset_mapping": (0, (2,)),
+        }
+        framework = getattr(return_tensors, "value", return_tensors)
+        result: dict[str, Any] = {}
+        for key, values in data.items():
+            if key in fills and (framework or width is not None):
+                lengths = set(map(len, values))
+                if width is None and len(lengths) > 1:
+                    raise ValueError(
+                        "sentences of different lengths make no tensor; ask for padding=True, or truncate them to one "
+                        f"length; got {min(lengths)} to {max(lengths)} words."
+                    )
+                columns = max(lengths, default=0) if width is None else width
+                array = _stacked(values, columns, side, *fills[key])
+                result[key] = torch.from_numpy(array) if framework == "pt" else array if framework else array.tolist()
+            else:
+                result[key] = [value.tolist() if hasattr(value, "tolist") else value for value in values]
+            if key == "offset_mapping" and not framework:
+                result[key] = [[(start, end) for start, end in sentence] for sentence in result[key]]
+            if single and not framework:
+                result[key] = result[key][0]
+        return BatchEncoding(result, encoding=encodings, tensor_type=return_tensors)
+
+
+def _stacked(sentences: Sequence[Any], width: int, side: str, fill: int, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Each sentence's values [n, *shape] in one array [sentences, width, *shape], the rest `fill`."""
+    array = np.full((len(sentences), width, *shape), fill, np.int64)
+    for index, values in enumerate(sentences):
+        if len(values):
+            start = width - len(values) if side == "left" else 0
+            array[index, start : start + len(values)] = values
+    return array
+
+
+def _mask(rows: Rows) -> NDArray[np.int64]:
+    """1 for words. A word's first id is never the padding's: it is the begin of the word, or the word itself."""
+    return (rows[:, 0] != PAD_ID).astype(np.int64)
+
+
+def _nested(ids: Any) -> Any:
+    """Tensors and arrays, also in a list, as nested lists of integers."""
+    if hasattr(ids, "tolist"):
+        return ids.tolist()
+    return [_nested(row) for row in ids] if isinstance(ids, (list, tuple)) else ids
+
+
+def _depth(ids: Any) -> int:
+    """Dimensions of nested lists or of an array."""
+    if hasattr(ids, "ndim"):
+        return int(ids.ndim)
+    return 1 + max(map(_depth, ids[:1]), default=0) if isinstance(ids, (list, tuple)) else 0
+
+
+def _framework(sentence: Any) -> str | None:
+    """Whether ids came as PyTorch tensors or NumPy arrays, so that padding returns the same."""
+    example = sentence[0] if isinstance(sentence, (list, tuple)) and sentence else sentence
+    return "pt" if isinstance(example, torch.Tensor) else "np" if isinstance(example, np.ndarray) else None
+
+
+def _check_texts(texts: Sequence[Any]) -> None:
+    for index, text in enumerate(texts):
+        if isinstance(text, (list, tuple)):
+            raise ValueError(f"text must be a string; got a list at position {index}; words need is_split_into_words=True.")
+        if not isinstance(text, str):
+            raise TypeError(f"text must be a string; got {type(text).__name__} at position {index}.")
+
+
+def _check_words(sentences: Sequence[Any]) -> None:
+    for index, words in enumerate(sentences):
+        if isinstance(words, str):
+            raise ValueError(
+                "with is_split_into_words=True a sentence must be a list of words; "
+                f"got a string at position {index}: {words[:40]!r}."
+            )
+        if not isinstance(words, (list, tuple)):
+            raise TypeError(f"a sentence must be a list of words; got {type(words).__name__} at position {index}.")
+        if not set(map(type, words)) <= {str}:
+            for place, word in enumerate(words):
+                if not isinstance(word, str):
+                    raise TypeError(
+                        f"a word must be a string; got {type(word).__name__} at position {place} of sentence {index}."
+                    )
+
+
+__all__ = ["ElmoTokenizer"]
