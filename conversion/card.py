@@ -6,6 +6,8 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
+from modeling_elmo.configuration_elmo import CHARACTER_INPUT, ElmoConfig
+
 TEMPLATE_NAME = "model_card.md"
 
 
@@ -36,3 +38,52 @@ def metadata(language: str | None, license: str | None) -> str:
     lines += [f"language: {language}"] if language else []
     lines += ["library_name: transformers", "pipeline_tag: feature-extraction", "tags:", "- elmo", "- bilm"]
     return "\n".join(lines)
+
+
+def architecture(config: ElmoConfig) -> str:
+    """One phrase: `2 bidirectional LSTM layers of 4096 cells, vectors of 1024 numbers`."""
+    layers = f"{config.num_hidden_layers} LSTM layer{'s' if config.num_hidden_layers > 1 else ''}"
+    direction = "bidirectional" if config.bidirectional else "forward"
+    words = "from characters" if config.input_type == CHARACTER_INPUT else f"from {config.vocab_size - 1} words"
+    return f"{layers} ({direction}, {words}) of {config.cell_size} cells, vectors of {config.hidden_size} numbers"
+
+
+def fields(
+    *,
+    name: str,
+    config: ElmoConfig,
+    splitter: str,
+    num_parameters: int,
+    language: str | None = None,
+    license: str | None = None,
+    note: str | None = None,
+) -> dict[str, str]:
+    """The fields that a template may use.
+
+    `metadata` (the YAML between the `---`), `name`, `architecture`, `cell_size`, `projection_size`, `hidden_size`,
+    `num_hidden_layers`, `num_parameters`, `splitter`, `language`, `license`, `note` (a sentence or nothing),
+    `checkpoint`, `options_name`, `options_sha256`, `weights_name`, `weights_sha256`, `tool`.
+    """
+    conversion = config.conversion
+    sources = {
+        f"{what}_{key}": conversion["files"][what][key]
+        for what in ("options", "weights")
+        for key in ("name", "sha256")
+    }
+    return {
+        **sources,
+        "metadata": metadata(language, license),
+        "name": name,
+        "architecture": architecture(config),
+        "cell_size": str(config.cell_size),
+        "projection_size": str(config.projection_size),
+        "hidden_size": str(config.hidden_size),
+        "num_hidden_layers": str(config.num_hidden_layers),
+        "num_parameters": f"{num_parameters:,}",
+        "splitter": splitter,
+        "language": language or "not stated",
+        "license": license or "not stated",
+        "note": note or "",
+        "checkpoint": conversion["checkpoint"] or "",
+        "tool": conversion["tool"],
+    }

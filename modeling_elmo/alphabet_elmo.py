@@ -84,7 +84,8 @@ class WordVocabulary:
         for line, word in enumerate(words, start=1):
             if not word or word in self.vocab:
                 raise ValueError(
-                    f"a vocabulary file must hold one new word a line; got {word!r} again, or empty, in line {line} of {path}."
+                    "a vocabulary file must hold one new word a line; "
+                    f"got {word!r}, empty or seen before, in line {line} of {path}."
                 )
             self.vocab[word] = line
 

@@ -172,7 +172,9 @@ class ElmoConfig(PretrainedConfig):
         self.sentence_boundaries = bool(sentence_boundaries)
         self.pooling_layer = pooling_layer
         self.num_output_representations = _positive_integer("num_output_representations", num_output_representations)
-        self.scalar_mix_parameters = None if scalar_mix_parameters is None else [float(w) for w in scalar_mix_parameters]
+        self.scalar_mix_parameters = (
+            None if scalar_mix_parameters is None else [float(w) for w in scalar_mix_parameters]
+        )
         self.freeze_scalar_mix = bool(freeze_scalar_mix)
         self.mix_layer_norm = _choice("mix_layer_norm", mix_layer_norm, MIX_LAYER_NORMS)
         self.output_dropout = float(output_dropout)
@@ -185,9 +187,7 @@ class ElmoConfig(PretrainedConfig):
         self.layer_index(pooling_layer)
         kwargs.setdefault("auto_map", dict(AUTO_MAP))
         kwargs.setdefault("tie_word_embeddings", False)
-        super().__init__(
-            pad_token_id=pad_token_id, bos_token_id=bos_token_id, eos_token_id=eos_token_id, **kwargs
-        )
+        super().__init__(pad_token_id=pad_token_id, bos_token_id=bos_token_id, eos_token_id=eos_token_id, **kwargs)
 
     def _check_sizes(self, stored_hidden_size: int | None) -> None:
         if self.input_type == CHARACTER_INPUT:
@@ -218,7 +218,7 @@ class ElmoConfig(PretrainedConfig):
 
     @classmethod
     def from_preset(cls, name: str, **overrides: Any) -> "ElmoConfig":
-        """The configuration of a released architecture: `"small"`, `"medium"` or `"original"` (the 5.5B model's too)."""
+        """A released architecture: `"small"`, `"medium"` or `"original"` (the 5.5B model's too)."""
         return cls(**{**PRESETS[_choice("preset", name, tuple(PRESETS))], **overrides})
 
     @property
@@ -250,7 +250,7 @@ class ElmoConfig(PretrainedConfig):
         return self.output_size == self.projection_size
 
     def layer_index(self, pooling_layer: str) -> int | None:
-        """0 for `"word_emb"`, l for `f"lstm_outputs{l}"`, None for `"elmo"`, the mix; any other name raises ValueError."""
+        """0 for `"word_emb"`, l for `f"lstm_outputs{l}"`, None for `"elmo"`, the mix; ValueError for any other name."""
         names = ["word_emb", *(f"lstm_outputs{layer + 1}" for layer in range(self.num_hidden_layers))]
         if pooling_layer in names:
             return names.index(pooling_layer)

@@ -39,9 +39,7 @@ class LstmResult(NamedTuple):
     cell: Tensor  # [directions, batch, C]
 
 
-Implementation = Callable[
-    [Tensor, Sequence[int], Sequence[LstmWeights], Tensor, Tensor, LstmOptions], LstmResult
-]
+Implementation = Callable[[Tensor, Sequence[int], Sequence[LstmWeights], Tensor, Tensor, LstmOptions], LstmResult]
 
 
 def projected_lstm(
@@ -84,8 +82,7 @@ def reference(
 ) -> LstmResult:
     """Plain PyTorch, differentiable: one step after another, one direction after the other."""
     directions = [
-        _run_direction(inputs[d], batch_sizes, weights[d], hidden[d], cell[d], options)
-        for d in range(len(weights))
+        _run_direction(inputs[d], batch_sizes, weights[d], hidden[d], cell[d], options) for d in range(len(weights))
     ]
     return LstmResult(*(torch.stack(parts) for parts in zip(*directions, strict=True)))
 

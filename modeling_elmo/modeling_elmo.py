@@ -18,9 +18,9 @@ from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput, can_return_tuple
 
-from .configuration_elmo import CHARACTER_INPUT, CHARACTER_PAD_ID, PAD_ID, WORD_INPUT, BOW_ID, EOW_ID, ElmoConfig
+from .configuration_elmo import BOW_ID, CHARACTER_INPUT, CHARACTER_PAD_ID, EOW_ID, PAD_ID, ElmoConfig
 from .kernels_elmo import LstmOptions, LstmWeights, projected_lstm
-from .packing_elmo import Packing, add_boundaries, pack, place, unique_rows, unpack
+from .packing_elmo import Packing, add_boundaries, pack, unique_rows, unpack
 
 
 class ElmoStates(NamedTuple):
@@ -72,13 +72,31 @@ class ElmoModelOutput(ModelOutput):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
+class Initialization(NamedTuple):
+    """How bilm-tf draws a module's weights; the biases are constant."""
+
+    uniform: float | None = None  # bound
+    normal: float | None = None  # standard deviation
+    bias: float = 0.0
+    zero_row: bool = False  # row 0 of a table stands for no word and stays zero
+
+
+def initialized(module: Any, **recipe: Any) -> Any:
+    """`module`, with what `ElmoPreTrainedModel._init_weights` will do to it.
+
+    transformers 5 looks at modules that own parameters, and at no other, so a parent cannot do it for its children.
+    """
+    module.initialization = Initialization(**recipe)
+    return module
+
+
 class ElmoHighway(nn.Module):
-    """`g * relu(transform(x)) + (1 - g) * x` with `g = sigmoid(carry(x))`: bilm-tf's carry gate lets the transform pass."""
+    """`g * relu(transform(x)) + (1 - g) * x` with `g = sigmoid(carry(x))`: the gate is called as in bilm-tf."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.carry = nn.Linear(size, size)
-        self.transform = nn.Linear(size, size)
+        self.carry = initialized(nn.Linear(size, size), normal=size**-0.5, bias=-2.0)
+        self.transform = initialized(nn.Linear(size, size), normal=size**-0.5)
 
     def forward(self, features: Tensor) -> Tensor:
         return torch.lerp(features, F.relu(self.transform(features)), torch.sigmoid(self.carry(features)))
@@ -90,10 +108,16 @@ class ElmoCharacterEncoder(nn.Module):
     def __init__(self, config: ElmoConfig) -> None:
         super().__init__()
         size = config.character_embedding_size
-        self.embeddings = nn.Embedding(config.vocab_size, size)
-        self.convolutions = nn.ModuleList(nn.Conv1d(size, count, width) for width, count in config.filters)
+        self.embeddings = initialized(nn.Embedding(config.vocab_size, size), uniform=1.0, zero_row=True)
+        self.convolutions = nn.ModuleList()
+        for width, count in config.filters:
+            recipe = {"uniform": 0.05} if config.cnn_activation == "relu" else {"normal": (width * size) ** -0.5}
+            self.convolutions.append(initialized(nn.Conv1d(size, count, width), **recipe))
         self.highways = nn.ModuleList(ElmoHighway(config.num_filters) for _ in range(config.num_highway_layers))
-        self.projection = nn.Linear(config.num_filters, config.projection_size) if config.use_character_projection else None
+        self.projection: nn.Module | None = None
+        if config.use_character_projection:
+            projection = nn.Linear(config.num_filters, config.projection_size)
+            self.projection = initialized(projection, normal=config.num_filters**-0.5)
         self.activation = F.relu if config.cnn_activation == "relu" else torch.tanh
         self.widest_filter = config.widest_filter
 
@@ -122,27 +146,43 @@ class ElmoDirection(nn.Module):
 
     def __init__(self, config: ElmoConfig, input_size: int) -> None:
         super().__init__()
-        self.input_linearity = nn.Linear(input_size, 4 * config.cell_size, bias=False)
-        self.state_linearity = nn.Linear(config.output_size, 4 * config.cell_size)
+        cells, size = config.cell_size, config.output_size
+        # Glorot's bound, of the one kernel for input and state that TensorFlow has.
+        bound = (6 / (input_size + size + 4 * cells)) ** 0.5
+        self.input_linearity = initialized(nn.Linear(input_size, 4 * cells, bias=False), uniform=bound)
+        self.state_linearity = initialized(nn.Linear(size, 4 * cells), uniform=bound)
         self.state_projection: nn.Module | None = None
         if config.use_cell_projection:
-            self.state_projection = nn.Linear(config.cell_size, config.projection_size, bias=False)
+            bound = (6 / (cells + size)) ** 0.5
+            self.state_projection = initialized(nn.Linear(cells, size, bias=False), uniform=bound)
 
     def weights(self, like: Tensor) -> LstmWeights:
         """What the modules compute, as matrices; `like` gives dtype and device where they must be read off."""
-        input_weight, _ = _matrix(self.input_linearity, like)
-        state_weight, bias = _matrix(self.state_linearity, like)
-        projection = None if self.state_projection is None else _matrix(self.state_projection, like)[0]
-        return LstmWeights(input_weight, state_weight, bias, projection)
+        return LstmWeights(
+            input=_weight(self.input_linearity, like),
+            state=_weight(self.state_linearity, like),
+            bias=_bias(self.state_linearity, like),
+            projection=None if self.state_projection is None else _weight(self.state_projection, like),
+        )
 
 
-def _matrix(linear: nn.Module, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a linear map. Adapters, quantised layers and layers that are offloaded to the disk do not show
-    theirs as plain parameters, but pass the identity and zero through like anything else."""
-    if type(linear) is nn.Linear and linear.weight.device == like.device:
-        return linear.weight, linear.bias
-    bias = linear(like.new_zeros(1, linear.in_features))
-    return (linear(torch.eye(linear.in_features, dtype=like.dtype, device=like.device)) - bias).T, bias.squeeze(0)
+# Adapters, quantised layers and layers offloaded to the disk do not show their matrices as plain parameters, but they
+# pass the identity and zero through like anything else.
+
+
+def _is_plain(linear: nn.Module, like: Tensor) -> bool:
+    return type(linear) is nn.Linear and linear.weight.device == like.device
+
+
+def _weight(linear: Any, like: Tensor) -> Tensor:
+    if _is_plain(linear, like):
+        return linear.weight
+    identity = torch.eye(linear.in_features, dtype=like.dtype, device=like.device)
+    return (linear(identity) - linear(identity.new_zeros(1, len(identity)))).T
+
+
+def _bias(linear: Any, like: Tensor) -> Tensor:
+    return linear.bias if _is_plain(linear, like) else linear(like.new_zeros(1, linear.in_features)).squeeze(0)
 
 
 class ElmoLayer(GradientCheckpointingLayer):
@@ -151,7 +191,7 @@ class ElmoLayer(GradientCheckpointingLayer):
     def __init__(self, config: ElmoConfig, index: int) -> None:
         super().__init__()
         input_size = config.output_size if index else config.projection_size
-        self.directions = nn.ModuleList(ElmoDirection(config, input_size) for _ in range(config.num_directions))
+        self.directions: Any = nn.ModuleList(ElmoDirection(config, input_size) for _ in range(config.num_directions))
         # Word vectors are never added to the first layer's outputs.
         self.skip = config.use_skip_connections and index > 0
         self.options = LstmOptions(config.cell_clip, config.projection_clip, config.forget_bias)
@@ -174,8 +214,9 @@ class ElmoScalarMix(nn.Module):
         self.gamma = nn.Parameter(torch.ones(1), not config.freeze_scalar_mix)
 
     def forward(self, layers: tuple[Tensor, ...]) -> Tensor:
-        weights = torch.softmax(self.weights, dim=0)
-        return self.gamma * sum(weight * layer for weight, layer in zip(weights, layers, strict=True))
+        shares = torch.softmax(self.weights, dim=0)
+        mix: Any = sum(share * layer for share, layer in zip(shares, layers, strict=True))
+        return self.gamma * mix
 
 
 def normalize_over_batch(layer: Tensor, statistics: Tensor, mask: Tensor, epsilon: float) -> Tensor:
@@ -191,56 +232,33 @@ class ElmoPreTrainedModel(PreTrainedModel):
     base_model_prefix = "elmo"
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
-    _no_split_modules = ["ElmoCharacterEncoder", "ElmoLayer"]  # noqa: RUF012 (transformers' own form)
+    _no_split_modules = ["ElmoCharacterEncoder", "ElmoLayer"]
 
     @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
+    def _init_weights(self, module: Any) -> None:
         """bilm-tf's recipe. Only `nn.init` functions: transformers makes them pass over weights that were loaded."""
         scale = self.config.initializer_range
-        if isinstance(module, ElmoCharacterEncoder):
-            nn.init.uniform_(module.embeddings.weight, -scale, scale)
-            _zero_padding_row(module.embeddings)
-            for convolution in module.convolutions:
-                if self.config.cnn_activation == "relu":
-                    nn.init.uniform_(convolution.weight, -0.05 * scale, 0.05 * scale)
-                else:
-                    nn.init.normal_(convolution.weight, std=scale * convolution.weight[0].numel() ** -0.5)
-                nn.init.zeros_(convolution.bias)
-            if module.projection is not None:
-                nn.init.normal_(module.projection.weight, std=scale * module.projection.in_features**-0.5)
-                nn.init.zeros_(module.projection.bias)
-        elif isinstance(module, ElmoHighway):
-            for linear, bias in ((module.carry, -2.0), (module.transform, 0.0)):
-                nn.init.normal_(linear.weight, std=scale * linear.in_features**-0.5)
-                nn.init.constant_(linear.bias, bias * scale)
-        elif isinstance(module, ElmoDirection):
-            # One kernel for input and state in TensorFlow, so one range for both.
-            inputs, states = module.input_linearity, module.state_linearity
-            limit = scale * (6 / (inputs.in_features + states.in_features + states.out_features)) ** 0.5
-            nn.init.uniform_(inputs.weight, -limit, limit)
-            nn.init.uniform_(states.weight, -limit, limit)
-            nn.init.zeros_(states.bias)
-            if module.state_projection is not None:
-                nn.init.xavier_uniform_(module.state_projection.weight, gain=scale)
+        recipe = getattr(module, "initialization", None)
+        if recipe is not None:
+            is_loaded = getattr(module.weight, "_is_hf_initialized", False)
+            if recipe.uniform is not None:
+                nn.init.uniform_(module.weight, -recipe.uniform * scale, recipe.uniform * scale)
+            else:
+                nn.init.normal_(module.weight, std=recipe.normal * scale)
+            if recipe.zero_row and not is_loaded:
+                module.weight[PAD_ID].zero_()
+            if getattr(module, "bias", None) is not None:
+                nn.init.constant_(module.bias, recipe.bias * scale)
         elif isinstance(module, ElmoScalarMix):
             given = self.config.scalar_mix_parameters
-            nn.init.zeros_(module.weights)
-            for weight, value in zip(module.weights, given or (), strict=False):
-                if not getattr(module.weights, "_is_hf_initialized", False):
-                    weight.fill_(value)
+            if given is not None and not getattr(module.weights, "_is_hf_initialized", False):
+                module.weights.copy_(torch.tensor(given))
+            else:
+                nn.init.zeros_(module.weights)
             nn.init.ones_(module.gamma)
-        elif isinstance(module, ElmoModel):
-            if module.word_embeddings is not None:
-                nn.init.normal_(module.word_embeddings.weight, std=scale)
-                _zero_padding_row(module.word_embeddings)
-            if self.config.stored_initial_state:
-                nn.init.zeros_(module.initial_hidden)
-                nn.init.zeros_(module.initial_cell)
-
-
-def _zero_padding_row(embeddings: nn.Embedding) -> None:
-    if not getattr(embeddings.weight, "_is_hf_initialized", False):
-        embeddings.weight[PAD_ID].zero_()
+        elif isinstance(module, ElmoModel) and self.config.stored_initial_state:
+            nn.init.zeros_(module.initial_hidden)
+            nn.init.zeros_(module.initial_cell)
 
 
 class ElmoModel(ElmoPreTrainedModel):
@@ -251,8 +269,11 @@ class ElmoModel(ElmoPreTrainedModel):
     def __init__(self, config: ElmoConfig) -> None:
         super().__init__(config)
         is_character_model = config.input_type == CHARACTER_INPUT
-        self.char_encoder = ElmoCharacterEncoder(config) if is_character_model else None
-        self.word_embeddings = None if is_character_model else nn.Embedding(config.vocab_size, config.projection_size)
+        self.char_encoder: Any = ElmoCharacterEncoder(config) if is_character_model else None
+        self.word_embeddings: Any = None
+        if not is_character_model:
+            table = nn.Embedding(config.vocab_size, config.projection_size)
+            self.word_embeddings = initialized(table, normal=1.0, zero_row=True)
         self.layers = nn.ModuleList(ElmoLayer(config, index) for index in range(config.num_hidden_layers))
         num_mixes = config.num_output_representations if config.has_scalar_mix else 0
         self.scalar_mixes = nn.ModuleList(ElmoScalarMix(config) for _ in range(num_mixes))
@@ -262,7 +283,7 @@ class ElmoModel(ElmoPreTrainedModel):
             self.register_buffer("initial_cell", torch.zeros(*directions, config.cell_size))
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Embedding:
+    def get_input_embeddings(self) -> Any:
         """The table that `input_ids` index: characters, or words if the model has no character encoder."""
         return self.word_embeddings if self.char_encoder is None else self.char_encoder.embeddings
 
@@ -285,8 +306,7 @@ class ElmoModel(ElmoPreTrainedModel):
         return_states: bool = False,
         **kwargs: Any,
     ) -> tuple | ElmoModelOutput:
-        r"""
-        Args:
+        r"""Args:
             input_ids: character ids [B, W, M] from `ElmoTokenizer`; a row of zeros is no word. Word-input models take
                 word ids [B, W] or [B, W, 1], 0 for no word.
             attention_mask: [B, W], 1 for words, 0 for padding, which may stand anywhere. Default: what the ids say.
@@ -296,7 +316,7 @@ class ElmoModel(ElmoPreTrainedModel):
                 the `states` of the previous batch. Default: every sentence starts anew.
             output_hidden_states: return every layer.
             pooling_layer: what `last_hidden_state` is, see `ElmoConfig`; layers that nothing needs are not computed.
-            return_boundaries: return the vectors of `<S>` and `</S>` too, directly around each sentence; W becomes W + 2.
+            return_boundaries: return the vectors of `<S>` and `</S>` too, around each sentence; W becomes W + 2.
             return_states: return the LSTM states after each sentence.
             kwargs: ignored; transformers' pipelines and PEFT pass keywords that have no meaning here.
 
@@ -333,8 +353,9 @@ class ElmoModel(ElmoPreTrainedModel):
         mixes = None
         if self.scalar_mixes and (pooled is None or output_hidden_states):
             mixes = self._mix(layers, packed_layers, packing, mask, shown_mask)
+        first = mixes[:, 0] if mixes is not None and pooled is None else layers[pooled] if pooled else word_emb
         return ElmoModelOutput(
-            last_hidden_state=mixes[:, 0] if pooled is None else layers[pooled] if pooled else word_emb,
+            last_hidden_state=first,
             hidden_states=tuple(layers) if output_hidden_states else None,
             elmo_representations=mixes,
             word_emb=word_emb if output_hidden_states else None,
@@ -344,23 +365,14 @@ class ElmoModel(ElmoPreTrainedModel):
 
     def _check_inputs(self, ids: Tensor | None, attention_mask: Tensor | None, embeds: Tensor | None) -> Tensor:
         """The mask [B, W] of real words; raises ValueError if the inputs do not make sense."""
-        config = self.config
         if (ids is None) == (embeds is None):
             raise ValueError("pass either input_ids or inputs_embeds, and not both.")
-        if ids is not None:
-            present = self._check_ids(ids)
-        else:
-            characters = (config.max_characters_per_token, config.character_embedding_size)
-            last = characters if self.char_encoder is not None else (config.projection_size,)
-            if tuple(embeds.shape[2:]) != last or embeds.dim() < 3:
-                expected = ", ".join(["batch", "words", *map(str, last)])
-                raise ValueError(f"inputs_embeds must have shape [{expected}]; got {list(embeds.shape)}.")
-            present = torch.ones(embeds.shape[:2], dtype=torch.bool, device=embeds.device)
+        present = self._check_ids(ids) if ids is not None else self._check_embeds(embeds)
         if attention_mask is None:
             return present
         if attention_mask.shape != present.shape:
             raise ValueError(
-                f"attention_mask must have shape [batch, words], {list(present.shape)}; got {list(attention_mask.shape)}."
+                f"attention_mask must be {list(present.shape)}, [batch, words]; got {list(attention_mask.shape)}."
             )
         mask = attention_mask.to(present.device) != 0
         if not bool((mask == attention_mask.to(present.device)).all()):
@@ -373,12 +385,25 @@ class ElmoModel(ElmoPreTrainedModel):
             )
         return mask
 
+    def _check_embeds(self, embeds: Any) -> Tensor:
+        config = self.config
+        sizes = (config.max_characters_per_token, config.character_embedding_size)
+        expected = (config.projection_size,) if self.char_encoder is None else sizes
+        if embeds.dim() < 3 or tuple(embeds.shape[2:]) != expected:
+            shape = ", ".join(["batch", "words", *map(str, expected)])
+            raise ValueError(f"inputs_embeds must have shape [{shape}]; got {list(embeds.shape)}.")
+        return torch.ones(embeds.shape[:2], dtype=torch.bool, device=embeds.device)
+
     def _check_ids(self, ids: Tensor) -> Tensor:
         width = self.config.max_characters_per_token
         if self.char_encoder is not None and (ids.dim() != 3 or ids.shape[2] != width):
-            raise ValueError(f"input_ids must have shape [batch, words, {width}], character ids; got {list(ids.shape)}.")
+            raise ValueError(
+                f"input_ids must have shape [batch, words, {width}], character ids; got {list(ids.shape)}."
+            )
         if self.char_encoder is None and (ids.dim() not in (2, 3) or (ids.dim() == 3 and ids.shape[2] != 1)):
-            raise ValueError(f"input_ids must have shape [batch, words] or [batch, words, 1], word ids; got {list(ids.shape)}.")
+            raise ValueError(
+                f"input_ids must have shape [batch, words] or [batch, words, 1], word ids; got {list(ids.shape)}."
+            )
         if ids.is_floating_point() or ids.dtype == torch.bool:
             raise ValueError(f"input_ids must be integers; got {ids.dtype}.")
         rows = self.get_input_embeddings().num_embeddings
@@ -388,36 +413,34 @@ class ElmoModel(ElmoPreTrainedModel):
                 raise ValueError(f"input_ids must be in 0..{rows - 1}; got {lowest if lowest < 0 else highest}.")
         return (ids != PAD_ID).any(-1) if ids.dim() == 3 else ids != PAD_ID
 
-    def _packed_words(self, ids: Tensor | None, embeds: Tensor | None, mask: Tensor, packing: Packing) -> Tensor:
+    def _packed_words(self, ids: Tensor | None, embeds: Any, mask: Tensor, packing: Packing) -> Tensor:
         """Word vectors in packed order [N, P], each distinct word computed once."""
-        config = self.config
-        device = mask.device
-        if config.sentence_boundaries:
-            marks = torch.tensor([config.bos_token_id, config.eos_token_id], device=device)[:, None]
-            if self.char_encoder is not None:
-                rows = marks.new_full((2, config.max_characters_per_token), CHARACTER_PAD_ID)
-                rows[:, :3] = torch.cat([torch.full_like(marks, BOW_ID), marks, torch.full_like(marks, EOW_ID)], dim=1)
-                marks = rows
-        else:
-            marks = torch.zeros(0, config.max_characters_per_token if self.char_encoder is not None else 1, dtype=torch.long, device=device)
-        if embeds is None:
-            words = ids.view(*mask.shape, -1)[mask].long()
-            distinct, index = unique_rows(torch.cat([words, marks]))
+        boundaries = self._boundary_rows(mask.device)
+        if ids is not None:
+            words = ids.reshape(*mask.shape, boundaries.shape[1])[mask].long()
+            distinct, index = unique_rows(torch.cat([words, boundaries]))
             vectors = self._word_vectors(distinct)
         else:
-            vectors = torch.cat([self._encode_embeds(embeds[mask]), self._word_vectors(marks)])
-            index = torch.arange(len(vectors), device=device)
+            words = embeds[mask] if self.char_encoder is None else self.char_encoder.encode(embeds[mask])
+            vectors = torch.cat([words, self._word_vectors(boundaries)])
+            index = torch.arange(len(vectors), device=mask.device)
         source = index.new_empty(packing.num_slots)
-        num_words = len(packing.word_slots)
-        source[packing.word_slots] = index[:num_words]
-        source[packing.boundary_slots] = index[num_words:, None]
+        source[packing.word_slots] = index[: len(words)]
+        source[packing.boundary_slots] = index[len(words) :, None]
         return vectors.index_select(0, source)
+
+    def _boundary_rows(self, device: torch.device) -> Tensor:
+        """Ids of the words `<S>` and `</S>`, [2, M]; [0, M] if the model adds none."""
+        config = self.config
+        marks = torch.tensor([[config.bos_token_id], [config.eos_token_id]], device=device)
+        if self.char_encoder is not None:
+            rows = marks.new_full((2, config.max_characters_per_token), CHARACTER_PAD_ID)
+            rows[:, 0], rows[:, 1:2], rows[:, 2] = BOW_ID, marks, EOW_ID
+            marks = rows
+        return marks if config.sentence_boundaries else marks[:0]
 
     def _word_vectors(self, ids: Tensor) -> Tensor:
         return self.word_embeddings(ids.squeeze(1)) if self.char_encoder is None else self.char_encoder(ids)
-
-    def _encode_embeds(self, embeds: Tensor) -> Tensor:
-        return embeds if self.char_encoder is None else self.char_encoder.encode(embeds)
 
     def _directions(self, words: Tensor, packing: Packing) -> Tensor:
         """Each direction's stream in its own order of time, [directions, N, P]."""
@@ -428,12 +451,14 @@ class ElmoModel(ElmoPreTrainedModel):
     def _initial_states(
         self, given: ElmoStates | tuple[Tensor, Tensor] | None, packing: Packing, streams: Tensor
     ) -> tuple[Tensor, Tensor, ElmoStates | None]:
-        """Hidden [L, directions, B, H] and cell [L, directions, B, C] of the ranked sentences; rows that the batch left over."""
+        """Hidden [L, directions, B, H] and cell [L, directions, B, C] of the ranked sentences; surplus rows."""
         config = self.config
         batch = len(packing.order)
         # Sums that run over a whole sentence stay in float32 at least.
         dtypes = (streams.dtype, torch.promote_types(streams.dtype, torch.float32))
-        stored = (self.initial_hidden, self.initial_cell) if config.stored_initial_state else (None, None)
+        stored: tuple[Any, Any] = (None, None)
+        if config.stored_initial_state:
+            stored = (self.initial_hidden, self.initial_cell)
         ranked, surplus = [], []
         for index, (name, size) in enumerate((("hidden", config.output_size), ("cell", config.cell_size))):
             shape = (config.num_hidden_layers, config.num_directions, size)
@@ -452,7 +477,9 @@ class ElmoModel(ElmoPreTrainedModel):
             ranked.append(rows[packing.order].permute(1, 2, 0, 3))
         return ranked[0], ranked[1], ElmoStates(*surplus) if surplus else None
 
-    def _final_states(self, final: list[tuple[Tensor, Tensor]], packing: Packing, surplus: ElmoStates | None) -> ElmoStates:
+    def _final_states(
+        self, final: list[tuple[Tensor, Tensor]], packing: Packing, surplus: ElmoStates | None
+    ) -> ElmoStates:
         states = []
         for index in range(2):
             ranked = torch.stack([layer[index] for layer in final]).permute(2, 0, 1, 3)

@@ -42,7 +42,9 @@ def pack(mask: Tensor, boundaries: bool) -> Packing:
     sentence, _ = mask.nonzero(as_tuple=True)
     step = mask.cumsum(1)[mask] - 1 + int(boundaries)
     word_slots = first_slot[step] + rank[sentence]
-    boundary_steps = torch.stack([torch.zeros_like(lengths), lengths - 1]) if boundaries else lengths.new_zeros(0, len(order))
+    boundary_steps = (
+        torch.stack([torch.zeros_like(lengths), lengths - 1]) if boundaries else lengths.new_zeros(0, len(order))
+    )
     boundary_slots = first_slot[boundary_steps] + rank
 
     slot_step = torch.repeat_interleave(torch.arange(num_steps, device=device), live)
@@ -52,7 +54,7 @@ def pack(mask: Tensor, boundaries: bool) -> Packing:
 
 
 def unpack(streams: Tensor, packing: Packing, mask: Tensor) -> Tensor:
-    """Packed streams [directions, N, H] to vectors [B, W, directions * H]; exactly zero where `mask` [B, W] is false."""
+    """Packed streams [directions, N, H] to vectors [B, W, directions * H]; zero where `mask` [B, W] is false."""
     slots = [packing.word_slots, packing.reverse[packing.word_slots]][: len(streams)]
     return place(torch.cat([stream[index] for stream, index in zip(streams, slots, strict=True)], dim=1), mask)
 

@@ -97,7 +97,8 @@ class ElmoTokenizer(PreTrainedTokenizer):
     Args:
         vocab_file: one word a line, for models with a word vocabulary.
         splitter: how raw text becomes words: `"moses"` (English, as in the 1 Billion Word benchmark), `"whitespace"`,
-            or `"characters"` (each a word, as for proteins). Lists of words (`is_split_into_words=True`) pass as they are.
+            or `"characters"` (each a word, as for proteins). Lists of words (`is_split_into_words=True`)
+            pass as they are.
         max_characters_per_token: ids a word, both word boundaries included; longer words are cut.
     """
 
@@ -126,6 +127,7 @@ class ElmoTokenizer(PreTrainedTokenizer):
         else:
             self.alphabet = WordVocabulary(vocab_file, str(pad_token))
         super().__init__(
+            vocab_file=vocab_file,
             splitter=splitter,
             max_characters_per_token=max_characters_per_token,
             pad_token=pad_token,
@@ -157,6 +159,16 @@ class ElmoTokenizer(PreTrainedTokenizer):
     def all_special_ids(self) -> list[int]:
         vocab = self.get_vocab()
         return [vocab[token] for token in self.all_special_tokens]
+
+    @property
+    def extra_special_tokens_ids(self) -> list[int]:
+        """The ids of the special tokens without a name of their own."""
+        return [self.convert_tokens_to_ids(token) for token in self.extra_special_tokens]
+
+    @property
+    def additional_special_tokens_ids(self) -> list[int]:
+        """Transformers 4's name for `extra_special_tokens_ids`."""
+        return [self.convert_tokens_to_ids(token) for token in self.additional_special_tokens]
 
     def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> Any:
         """The id of a special or added token or of a character's name, else the word's row; a list gives rows."""
@@ -191,6 +203,13 @@ class ElmoTokenizer(PreTrainedTokenizer):
     def batch_decode(self, sequences: Any, skip_special_tokens: bool = False, **kwargs: Any) -> list[str]:
         """`decode` of each sentence."""
         return [self.decode(sequence, skip_special_tokens) for sequence in sequences]
+
+    def get_special_tokens_mask(
+        self, token_ids_0: Any, token_ids_1: Any = None, already_has_special_tokens: bool = False
+    ) -> list[int]:
+        """1 for each row of ids that is a special token, 0 for the words; nothing is added to them."""
+        special = frozenset(self.all_special_tokens)
+        return [int(word in special) for word in self.convert_ids_to_tokens([*token_ids_0, *(token_ids_1 or ())])]
 
     # ---------------------------------------------------------------- text to words
 
@@ -274,6 +293,7 @@ class ElmoTokenizer(PreTrainedTokenizer):
         return_offsets_mapping: bool = False,
         return_length: bool = False,
         split_special_tokens: bool | None = None,
+        verbose: bool = True,
         **kwargs: Any,
     ) -> BatchEncoding:
         if is_split_into_words:
@@ -290,6 +310,7 @@ class ElmoTokenizer(PreTrainedTokenizer):
         limit = max_length if getattr(truncation_strategy, "value", "do_not_truncate") != "do_not_truncate" else None
         kept = [self._kept(len(words), limit) for words in batch]
         ids = [rows[part] for rows, part in zip(sentences, kept, strict=True)]
+        self._eventual_warn_about_too_long_sequence(max(ids, key=len, default=()), max_length, verbose)
         width, side = self._padding(ids, padding_strategy, max_length, pad_to_multiple_of, padding_side)
 
         special = frozenset(self.all_special_tokens)
@@ -393,7 +414,7 @@ class ElmoTokenizer(PreTrainedTokenizer):
         single: bool,
         encodings: list[WordEncoding] | None = None,
     ) -> BatchEncoding:
-        """One list a sentence in each field to a BatchEncoding, the fields that have a value a word padded to `width`."""
+        """Fields with one list a sentence to a BatchEncoding; those that have a value a word are padded to `width`."""
         fills: dict[str, tuple[int, tuple[int, ...]]] = {
             "input_ids": (PAD_ID, (self.alphabet.width,)),
             "attention_mask": (0, ()),
@@ -461,7 +482,9 @@ def _framework(sentence: Any) -> str | None:
 def _check_texts(texts: Sequence[Any]) -> None:
     for index, text in enumerate(texts):
         if isinstance(text, (list, tuple)):
-            raise ValueError(f"text must be a string; got a list at position {index}; words need is_split_into_words=True.")
+            raise ValueError(
+                f"text must be a string; got a list at position {index}; words need is_split_into_words=True."
+            )
         if not isinstance(text, str):
             raise TypeError(f"text must be a string; got {type(text).__name__} at position {index}.")
 

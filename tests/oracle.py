@@ -63,7 +63,10 @@ class NumpyElmo:
             features.append(activation(np.max(windows, axis=0)))
         x = np.concatenate(features)
         for i in range(cnn.get("n_highway") or 0):
-            a = {name: self.arrays[f"CNN_high_{i}/{name}"] for name in ("W_carry", "b_carry", "W_transform", "b_transform")}
+            a = {
+                name: self.arrays[f"CNN_high_{i}/{name}"]
+                for name in ("W_carry", "b_carry", "W_transform", "b_transform")
+            }
             gate = sigmoid(x @ a["W_carry"] + a["b_carry"])
             x = gate * np.maximum(x @ a["W_transform"] + a["b_transform"], 0) + (1 - gate) * x
         if "CNN_proj/W_proj" in self.arrays:
@@ -94,7 +97,7 @@ class NumpyElmo:
     def run(
         self, words: list[str], states: dict[tuple[int, int], State] | None = None, boundaries: bool = True
     ) -> tuple[list[Array], dict[tuple[int, int], State]]:
-        """All layers of one sentence, each [T + 2, directions * size] (without boundaries [T, ...]); the states after it.
+        """All layers of one sentence, each [T + 2, directions * size] (T without boundaries), and the states after it.
 
         `states` maps (layer, direction) to what the previous sentence left.
         """
