@@ -19,7 +19,9 @@ def template_text() -> str:
     above = Path(__file__).resolve().parent.parent / TEMPLATE_NAME
     if above.is_file():
         return above.read_text(encoding="utf-8")
-    raise FileNotFoundError(f"the package must have {TEMPLATE_NAME}; it lies neither in {above.parent} nor beside card.py.")
+    raise FileNotFoundError(
+        f"the package must have {TEMPLATE_NAME}; it lies neither in {above.parent} nor beside card.py."
+    )
 
 
 def render(template: str, fields: Mapping[str, str]) -> str:
@@ -28,7 +30,9 @@ def render(template: str, fields: Mapping[str, str]) -> str:
     found = [match["named"] or match["braced"] for match in Template.pattern.finditer(template)]
     missing = sorted({name for name in found if name and name not in fields})
     if missing:
-        raise ValueError(f"the model card's fields must be among {', '.join(sorted(fields))}; got {', '.join(missing)}.")
+        raise ValueError(
+            f"the model card's fields must be among {', '.join(sorted(fields))}; got {', '.join(missing)}."
+        )
     return Template(template).substitute(fields)
 
 
@@ -66,9 +70,7 @@ def fields(
     """
     conversion = config.conversion
     sources = {
-        f"{what}_{key}": conversion["files"][what][key]
-        for what in ("options", "weights")
-        for key in ("name", "sha256")
+        f"{what}_{key}": conversion["files"][what][key] for what in ("options", "weights") for key in ("name", "sha256")
     }
     return {
         **sources,

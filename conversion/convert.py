@@ -1,15 +1,9 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """An old checkpoint to a folder that `AutoModel.from_pretrained` loads: config, weights, tokenizer, code and card."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
-
-import torch
-from safetensors.torch import save_file
 
 from modeling_elmo._version import __version__
 from modeling_elmo.configuration_elmo import WORD_INPUT, ElmoConfig
@@ -18,13 +12,12 @@ from modeling_elmo.tokenization_elmo import ElmoTokenizer
 from . import card
 from .fetch import Source, SourceFile, resolve
 from .layouts import Contents, recognise
+from .model_files import DTYPES, state_dict, write_code, write_weights
 from .name_map import check, entries, left_out, source_shapes, to_model
 from .options import config_from_options, parse
 from .output_folder import check_output, new_folder
 from .readers import read_arrays, read_shapes
-from .tensor_ops import Array
 
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 FORMAT = "bilm-tf HDF5"
 MARKER = "config.json"  # a folder with it may be overwritten
 
@@ -65,7 +58,7 @@ def _word_ids(source: Source, contents: Contents) -> dict[str, int]:
     """The boundaries' ids of a word-input model; ids count lines from 1, for 0 is no word."""
     if source.vocab is None:
         raise FileNotFoundError(
-            f"weights with {contents.word_rows} word vectors must come with their vocabulary, one word a line; got none."
+            f"weights with {contents.word_rows} word vectors must come with a vocabulary, one word a line; got none."
         )
     words = read_vocabulary(source.vocab.path)
     if len(words) != contents.word_rows:
@@ -95,39 +88,6 @@ def _provenance(source: Source, contents: Contents, options_text: str) -> dict[s
     }
 
 
-def _state_dict(arrays: Mapping[str, Array], config: ElmoConfig, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    state = {name: torch.from_numpy(array).to(dtype) for name, array in arrays.items()}
-    for name, tensor in state.items():
-        if dtype == torch.float16 and not tensor.isfinite().all():
-            raise ValueError(f"weights must be in float16's range, up to 65504; {name} is not: choose bfloat16.")
-    if config.has_scalar_mix:  # no part of the old files; zeros are the mean of all layers
-        for k in range(config.num_output_representations):
-            state[f"scalar_mixes.{k}.weights"] = torch.zeros(config.num_hidden_layers + 1, dtype=dtype)
-            state[f"scalar_mixes.{k}.gamma"] = torch.ones(1, dtype=dtype)
-    return state
-
-
-def _write_weights(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """A safetensors file that is the same, byte by byte, whenever its contents are."""
-    save_file(state, path, {"format": "pt", **metadata})
-    # The library writes the metadata in a random order; sorted, they take the same room.
-    with path.open("r+b") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-        if len(text) <= length:
-            file.seek(8)
-            file.write(text.ljust(length))
-
-
-def _write_code(folder: Path) -> None:
-    """The files by which `trust_remote_code=True` loads the model where this package is not installed."""
-    for file in resources.files("modeling_elmo").iterdir():
-        if file.name.endswith("_elmo.py"):
-            (folder / file.name).write_bytes(file.read_bytes())
-
-
 def convert(
     source: str | Path,
     output: str | Path,
@@ -154,6 +114,7 @@ def convert(
         name: the model's name on its card; default: the checkpoint's or the output folder's.
         language, license: for the card; default: what is known of the checkpoint.
         overwrite: replace a model folder that is there already.
+
     Raises:
         FileNotFoundError, FileExistsError, ConnectionError: a source is missing, or the output in the way.
         TypeError, ValueError: the options or the weights are wrong, or contradict each other.
@@ -183,7 +144,7 @@ def convert(
     config = config_from_options(parsed, contents, architectures=["ElmoModel"], **fields)
     table = entries(config, contents)
     check(source_shapes(table), shapes, "the weight file")  # before its numbers are read
-    state = _state_dict(to_model(table, read_arrays(found.weights.path, shapes)), config, DTYPES[dtype])
+    state = state_dict(to_model(table, read_arrays(found.weights.path, shapes)), config, DTYPES[dtype])
 
     vocab_file = str(found.vocab.path) if config.input_type == WORD_INPUT and found.vocab else None
     tokenizer = ElmoTokenizer(
@@ -214,8 +175,8 @@ def convert(
     provenance = {f"{what}_sha256": file["sha256"] for what, file in files.items()}
     with new_folder(output, overwrite, MARKER) as folder:
         config.save_pretrained(folder)
-        _write_weights(folder / "model.safetensors", state, {"tool": config.conversion["tool"], **provenance})
+        write_weights(folder / "model.safetensors", state, {"tool": config.conversion["tool"], **provenance})
         tokenizer.save_pretrained(folder)
-        _write_code(folder)
+        write_code(folder)
         (folder / "README.md").write_text(readme, encoding="utf-8")
     return record

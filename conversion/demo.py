@@ -1,12 +1,13 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """A small old-format checkpoint with random weights, to try the converters on: it has learnt nothing.
 
-    python -m modeling_elmo.conversion.demo FOLDER
+Run it as `python -m modeling_elmo.conversion.demo FOLDER`.
 """
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from .name_map import entries, source_shapes
 from .options import options_from_config
 from .output_folder import new_folder
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "cell_size": 64,
     "projection_size": 32,
     "filters": [[1, 8], [2, 8], [3, 16], [4, 32]],

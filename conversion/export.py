@@ -83,10 +83,12 @@ def _refuse_what_has_no_place(config: ElmoConfig) -> None:
             "characters that were added have no place in it."
         )
     if config.forget_bias != 1.0:
-        raise ValueError(f"the old format's readers add 1.0 to the forget gate; config.forget_bias is {config.forget_bias}.")
+        raise ValueError(
+            f"the old format's readers add 1.0 to the forget gate; config.forget_bias is {config.forget_bias}."
+        )
     if not config.use_cell_projection and config.projection_size < config.cell_size:
         raise ValueError(
-            f"the old format projects {config.cell_size} cells to {config.projection_size} numbers; this model does not."
+            f"the old format projects {config.cell_size} cells to {config.projection_size}; this model does not."
         )
 
 
@@ -153,6 +155,7 @@ def export(folder: str | Path, output: str | Path, *, overwrite: bool = False) -
         folder: what `convert` or `save_pretrained` wrote, with or without a head.
         output: the folder to write; it appears complete or not at all.
         overwrite: replace a folder with an old checkpoint that is there already.
+
     Raises:
         FileNotFoundError, FileExistsError: a file is missing, or the output in the way.
         ValueError: the model has what the old format cannot hold, or its weights do not fit its configuration.

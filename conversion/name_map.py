@@ -86,6 +86,7 @@ def entries(config: ElmoConfig, contents: Contents) -> list[Entry]:
     Args:
         config: sizes and numbers of layers.
         contents: names of the file's cells, and whether its character table has 261 or 262 rows.
+
     Raises:
         ValueError: if the layout has no names for so many layers or directions.
     """
@@ -133,9 +134,10 @@ def check(expected: Mapping[str, Shape], got: Mapping[str, Shape], holder: str) 
     missing = {name: shape for name, shape in expected.items() if name not in got}
     if missing:
         raise ValueError(f"{holder} must have {_list(missing)}, as its options say; got no such array.")
-    wrong = [f"{name} must have shape {shape}; got {got[name]}" for name, shape in expected.items() if got[name] != shape]
+    wrong = [name for name, shape in expected.items() if got[name] != shape]
     if wrong:
-        raise ValueError(f"in {holder}, by its options, {'; '.join(wrong)}.")
+        conflicts = [f"{name} must have shape {expected[name]}; got {got[name]}" for name in wrong]
+        raise ValueError(f"in {holder}, by its options, {', and '.join(conflicts)}.")
     unused = {name: shape for name, shape in got.items() if name not in expected}
     if unused:
         raise ValueError(f"{holder} must have no other array than its options say; got {_list(unused)}.")

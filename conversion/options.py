@@ -10,13 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from modeling_elmo.configuration_elmo import (
-    ALPHABET_SIZE,
-    CHARACTER_INPUT,
-    CNN_ACTIVATIONS,
-    INPUT_TYPES,
-    ElmoConfig,
-)
+from modeling_elmo.configuration_elmo import ALPHABET_SIZE, CHARACTER_INPUT, CNN_ACTIVATIONS, WORD_INPUT, ElmoConfig
 
 from .layouts import Contents
 
@@ -78,9 +72,13 @@ def _clip(section: Mapping[str, Any], key: str) -> float | None:
 
 def _filters(section: Mapping[str, Any]) -> list[list[int]]:
     value = _value(section, "char_cnn.filters", _MISSING)
-    well_formed = isinstance(value, list) and value and all(
-        isinstance(pair, list) and len(pair) == 2 and all(type(number) is int and number > 0 for number in pair)
-        for pair in value
+    well_formed = (
+        isinstance(value, list)
+        and value
+        and all(
+            isinstance(pair, list) and len(pair) == 2 and all(type(number) is int and number > 0 for number in pair)
+            for pair in value
+        )
     )
     if not well_formed:
         raise TypeError(f"option char_cnn.filters must be a list of [width, count] pairs; got {value!r}.")
@@ -91,9 +89,7 @@ def _character_fields(options: Mapping[str, Any], contents: Contents) -> dict[st
     cnn = _section(options, "char_cnn")
     characters = _integer(cnn, "char_cnn.n_characters", ALPHABET_SIZE)
     if characters not in (ALPHABET_SIZE - 1, ALPHABET_SIZE):  # with or without the id of "no word here"
-        raise ValueError(
-            f"option char_cnn.n_characters must be {ALPHABET_SIZE - 1} or {ALPHABET_SIZE}; got {characters}."
-        )
+        raise ValueError(f"option char_cnn.n_characters must be 261 or {ALPHABET_SIZE}; got {characters}.")
     activation = _value(cnn, "char_cnn.activation", _MISSING)
     if activation not in CNN_ACTIVATIONS:
         raise ValueError(f"option char_cnn.activation must be 'relu' or 'tanh'; got {activation!r}.")
@@ -133,15 +129,18 @@ def config_from_options(options: Mapping[str, Any], contents: Contents, **fields
         contents: what the weight file holds, where the options leave it open: whether cells are projected
             (AllenNLP always does, bilm-tf only down to a smaller size) and, without `bidirectional`, the directions.
         fields: further fields of the configuration.
+
     Raises:
         TypeError, ValueError: if a key is missing or wrong, or the file contradicts it.
     """
     lstm = _section(options, "lstm")
-    input_type = INPUT_TYPES["char_cnn" not in options]
-    table, wanted = ("char_embed", contents.character_rows) if "char_cnn" in options else ("embedding", contents.word_rows)
-    if wanted is None:
-        means = "characters (char_cnn)" if "char_cnn" in options else "words (no char_cnn)"
-        raise ValueError(f"options of a model of {means} must come with weights that have {table}; it is missing.")
+    if "char_cnn" in options:
+        input_type, table, rows = CHARACTER_INPUT, "char_embed", contents.character_rows
+    else:
+        input_type, table, rows = WORD_INPUT, "embedding", contents.word_rows
+    if rows is None:
+        has = "char_cnn" if input_type == CHARACTER_INPUT else "no char_cnn"
+        raise ValueError(f"options with {has} must come with weights that have {table}; it is missing.")
     cell, projection = _integer(lstm, "lstm.dim"), _integer(lstm, "lstm.projection_dim")
     if cell > projection and not contents.has_cell_projection:
         raise ValueError(

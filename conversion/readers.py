@@ -13,6 +13,7 @@ from .tensor_ops import Array
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
+
 def import_h5py() -> Any:
     """The h5py module; ImportError says how to get it."""
     try:
@@ -103,6 +104,7 @@ def read_softmax(path: Path, projection_size: int, words: int | None = None) -> 
         path: a `*_softmax_weights.hdf5`, or a weight file that has the softmax too.
         projection_size: size P of one direction's output.
         words: number of words V of the vocabulary, if known.
+
     Returns:
         weight (V, P) and bias (V).
     """

@@ -81,7 +81,8 @@ def top_layer(model: ElmoModel, tokenizer: PreTrainedTokenizer, lists: list[list
         inputs = _words(tokenizer, sentences)
         output = model(**inputs, output_hidden_states=True, initial_states=states, return_states=True)
         states = output.states
-        yield [vectors[: len(words)].numpy() for vectors, words in zip(output.hidden_states[-1], sentences, strict=True)]
+        top = output.hidden_states[-1].numpy()
+        yield [vectors[: len(words)] for vectors, words in zip(top, sentences, strict=True)]
 
 
 @torch.inference_mode()
@@ -99,6 +100,7 @@ def verify(folder: str | Path, golden: str | Path, tolerance: float = TOLERANCE)
         folder: what `convert` wrote.
         golden: a folder with golden files (see the module), or one of these files.
         tolerance: largest absolute difference allowed.
+
     Raises:
         FileNotFoundError: a file is missing, or there is no golden file.
         ValueError: a golden file has other shapes than the model's vectors.

@@ -24,7 +24,11 @@ TRANSFORMERS_4 = __version__.startswith("4.")
         (["a", 3], {}, "text must be a string; got int at position 1"),
         (["a", b"b"], {}, "text must be a string; got bytes at position 1"),
         (["a", 3], {"is_split_into_words": True}, "a word must be a string; got int at position 1 of sentence 0"),
-        ([["a"], [None]], {"is_split_into_words": True}, "a word must be a string; got NoneType at position 0 of sentence 1"),
+        (
+            [["a"], [None]],
+            {"is_split_into_words": True},
+            "a word must be a string; got NoneType at position 0 of sentence 1",
+        ),
         ([["a"], 7], {"is_split_into_words": True}, "a sentence must be a list of words; got int at position 1"),
         (["a", "b c"], {"return_tensors": "pt"}, "sentences of different lengths make no tensor; .* got 1 to 2 words"),
         ("a", {"text_pair": "b"}, "single sentences, no pairs"),
@@ -50,7 +54,19 @@ def test_none_is_no_text() -> None:
 
 @pytest.mark.parametrize(
     "word",
-    ["\ud800", "a\ud83dz", "\0", "x" * 10_000, "🙂" * 20, "👩‍👩‍👧‍👦", "e\u0301\u0301", "東京", "שלום", "\u202eabc", "\u00a0"],
+    [
+        "\ud800",
+        "a\ud83dz",
+        "\0",
+        "x" * 10_000,
+        "🙂" * 20,
+        "👩‍👩‍👧‍👦",
+        "e\u0301\u0301",
+        "東京",
+        "שלום",
+        "\u202eabc",
+        "\u00a0",
+    ],
 )
 def test_odd_words_pass(word: str) -> None:
     model = tiny_model()
@@ -79,10 +95,19 @@ def good() -> dict[str, torch.Tensor]:
         ({"attention_mask": torch.ones(2, 3)}, r"attention_mask must be \[2, 2\], \[batch, words\]; got \[2, 3\]"),
         ({"attention_mask": torch.ones(2, 2)}, r"contradicts input_ids: it is 1 at \[sentence, word\] \[1, 1\]"),
         ({"attention_mask": torch.tensor([[1, 2], [1, 0]])}, "1 for words and 0 for padding and nothing else"),
-        ({"pooling_layer": "top"}, "pooling_layer must be one of elmo, word_emb, lstm_outputs1, lstm_outputs2; got 'top'"),
+        (
+            {"pooling_layer": "top"},
+            "pooling_layer must be one of elmo, word_emb, lstm_outputs1, lstm_outputs2; got 'top'",
+        ),
         ({"pooling_layer": "lstm_outputs3"}, "got 'lstm_outputs3'"),
-        ({"initial_states": (torch.zeros(2, 2, 2, 9), torch.zeros(2, 2, 2, 12))}, r"hidden must have shape \[rows, 2, 2, 8\]"),
-        ({"initial_states": (torch.zeros(2, 2, 2, 8), torch.zeros(2, 1, 2, 12))}, r"cell must have shape \[rows, 2, 2, 12\]"),
+        (
+            {"initial_states": (torch.zeros(2, 2, 2, 9), torch.zeros(2, 2, 2, 12))},
+            r"hidden must have shape \[rows, 2, 2, 8\]",
+        ),
+        (
+            {"initial_states": (torch.zeros(2, 2, 2, 8), torch.zeros(2, 1, 2, 12))},
+            r"cell must have shape \[rows, 2, 2, 12\]",
+        ),
     ],
 )
 def test_model(change: dict[str, Any], message: str) -> None:
@@ -107,7 +132,10 @@ def test_model_embeddings() -> None:
     [
         ({"vocab_size": 100}, "vocab_size must be at least 262 for characters; got 100"),
         ({"input_type": "bytes"}, "input_type must be one of 'characters', 'words'; got 'bytes'"),
-        ({"max_characters_per_token": 2}, "max_characters_per_token must be at least 3 and the widest filter, 3; got 2"),
+        (
+            {"max_characters_per_token": 2},
+            "max_characters_per_token must be at least 3 and the widest filter, 3; got 2",
+        ),
         ({"filters": [[1, 2, 3]]}, r"list of \[width, count\] pairs of positive integers; got \[\[1, 2, 3\]\]"),
         ({"filters": []}, "pairs of positive integers"),
         ({"filters": 7}, "pairs of positive integers; got 7"),
@@ -122,8 +150,14 @@ def test_model_embeddings() -> None:
         ({"scalar_mix_parameters": [0.0, 1.0]}, "one weight a layer, 3; got 2"),
         ({"output_dropout": 1.0}, r"output_dropout must be in \[0, 1\); got 1.0"),
         ({"mix_layer_norm": "batch"}, "mix_layer_norm must be one of None, 'with_boundaries', 'without_boundaries'"),
-        ({"pooling_layer": "top"}, "pooling_layer must be one of elmo, word_emb, lstm_outputs1, lstm_outputs2; got 'top'"),
-        ({"use_cell_projection": False}, "needs layers of one size, but word vectors have 8 .* outputs 12; choose one of"),
+        (
+            {"pooling_layer": "top"},
+            "pooling_layer must be one of elmo, word_emb, lstm_outputs1, lstm_outputs2; got 'top'",
+        ),
+        (
+            {"use_cell_projection": False},
+            "needs layers of one size, but word vectors have 8 .* outputs 12; choose one of",
+        ),
     ],
 )
 def test_configuration(fields: dict[str, Any], message: str) -> None:

@@ -164,8 +164,10 @@ def test_half_precision_goes_back_without_a_further_loss(tmp_path: Path) -> None
         assert ElmoModel.from_pretrained(tmp_path / dtype).dtype == getattr(torch, dtype)
 
 
-def test_conversion_is_reproducible(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path / "old")
+@pytest.mark.parametrize("case", ["usual", "words"])
+def test_conversion_is_reproducible_and_tells_no_local_path(case: str, tmp_path: Path) -> None:
+    options, variant = CASES[case]
+    write_checkpoint(tmp_path / "old", options, **variant)
     for name in ("one", "two"):
         convert(tmp_path / "old", tmp_path / name, name="elmo")
     one, two = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two"))

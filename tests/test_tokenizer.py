@@ -146,7 +146,12 @@ def test_empty_text_and_empty_words(tokenizer: ElmoTokenizer) -> None:
     assert tokenizer([])["input_ids"] == []
     assert tokenizer(["", "a"])["input_ids"][0] == []
     assert len(ids(tokenizer, [""])) == 1
-    for text, flag, shape in (("", False, (1, 0, 50)), ([""], False, (1, 0, 50)), ([], True, (1, 0, 50)), ([], False, (0, 0, 50))):
+    for text, flag, shape in (
+        ("", False, (1, 0, 50)),
+        ([""], False, (1, 0, 50)),
+        ([], True, (1, 0, 50)),
+        ([], False, (0, 0, 50)),
+    ):
         encoded = tokenizer(text, is_split_into_words=flag, return_tensors="pt")
         assert encoded["input_ids"].shape == shape
         assert encoded["attention_mask"].shape == shape[:2]
@@ -160,7 +165,12 @@ def test_empty_text_and_empty_words(tokenizer: ElmoTokenizer) -> None:
 def test_padding(tokenizer: ElmoTokenizer, side: str, multiple: int | None) -> None:
     batch = [["a", "b", "c"], [], ["d"]]
     encoded = tokenizer(
-        batch, is_split_into_words=True, padding=True, padding_side=side, pad_to_multiple_of=multiple, return_tensors="np"
+        batch,
+        is_split_into_words=True,
+        padding=True,
+        padding_side=side,
+        pad_to_multiple_of=multiple,
+        return_tensors="np",
     )
     width = multiple or 3
     assert encoded["input_ids"].shape == (3, width, 50)
@@ -258,7 +268,9 @@ def test_decoding_shapes(tokenizer: ElmoTokenizer) -> None:
 
 
 def test_saving_changes_nothing(tokenizer: ElmoTokenizer, tmp_path: Path) -> None:
-    tokenizer = ElmoTokenizer(splitter="whitespace", max_characters_per_token=20, padding_side="left", model_max_length=7)
+    tokenizer = ElmoTokenizer(
+        splitter="whitespace", max_characters_per_token=20, padding_side="left", model_max_length=7
+    )
     tokenizer.add_tokens(["[ENT]"])
     tokenizer.save_pretrained(tmp_path / "a")
     loaded = AutoTokenizer.from_pretrained(tmp_path / "a")

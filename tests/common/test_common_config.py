@@ -36,7 +36,7 @@ class ElmoConfigTester(common.ConfigTester):
         # Version 4 also sets each property to 0, 1, 2: hidden_size follows from others, and no size can be 0.
         config = self.config_class(**self.inputs_dict)
         for name in (*self.common_properties, "vocab_size"):
-            self.parent.assertTrue(hasattr(config, name), name)
+            assert hasattr(config, name), name
 
 
 class ElmoConfigTest(unittest.TestCase):
@@ -51,4 +51,11 @@ class ElmoConfigTest(unittest.TestCase):
         self.run_common_tests(projection_size=16, cell_size=32, num_hidden_layers=3, vocab_size=270)
 
     def test_config_of_a_word_model(self) -> None:
-        self.run_common_tests(input_type="words", vocab_size=99, bidirectional=False, pooling_layer="word_emb", bos_token_id=1, eos_token_id=2)
+        self.run_common_tests(
+            input_type="words",
+            vocab_size=99,
+            bidirectional=False,
+            pooling_layer="word_emb",
+            bos_token_id=1,
+            eos_token_id=2,
+        )

@@ -2,6 +2,7 @@
 """transformers' common tests of models, on ElmoModel (see `upstream` for how to run them)."""
 
 import unittest
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from common.upstream import MAJOR, excluding, lively_weights, on, upstream
 from torch import Tensor
+from transformers import PreTrainedModel
 from transformers.models.auto import modeling_auto
 
 import modeling_elmo
@@ -16,21 +18,48 @@ from modeling_elmo import ElmoConfig
 from modeling_elmo.configuration_elmo import BOW_ID, BYTE_OFFSET, CHARACTER_PAD_ID, EOW_ID
 
 common = upstream("test_modeling_common")
+# Version 4 has no such tests.
+TrainingTesterMixin = upstream("test_training_mixin").TrainingTesterMixin if MAJOR >= 5 else type("None_", (), {})
 
 pytestmark = pytest.mark.common
 
-# transformers finds the labels that a head needs, and the models that have no loss, by name in these tables.
+MODELS = [
+    value for value in vars(modeling_elmo).values() if isinstance(value, type) and issubclass(value, PreTrainedModel)
+]
+# transformers finds out by these tables what labels a model takes, if any. Every model needs an entry here.
 TASKS = {
     "ElmoModel": modeling_auto.MODEL_MAPPING_NAMES,
     "ElmoForTokenClassification": modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
     "ElmoForSequenceClassification": modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
 }
 
-EXCLUDED = {}
+_NO_ATTENTION = "there is no attention, and no head of it to mask or prune"
+
+EXCLUDED = {
+    **on(
+        4,
+        {
+            "test_headmasking": _NO_ATTENTION,
+            "test_head_pruning": _NO_ATTENTION,
+            "test_head_pruning_integration": _NO_ATTENTION,
+            "test_head_pruning_save_load_from_config_init": _NO_ATTENTION,
+            "test_head_pruning_save_load_from_pretrained": _NO_ATTENTION,
+            "test_torch_export": "only real words are computed, and how many they are is not known without the data",
+        },
+    ),
+}
+
+
+def spell(letters: Tensor, lengths: Tensor) -> Tensor:
+    """Words of ids [..., M] between their boundaries from letters [..., M] and the numbers of them [...]."""
+    column = torch.arange(letters.shape[-1]) - 1
+    ids = torch.where(column < lengths[..., None], letters + BYTE_OFFSET, CHARACTER_PAD_ID)
+    ids = torch.where(column == lengths[..., None], EOW_ID, ids)
+    return torch.where(column < 0, BOW_ID, ids)
 
 
 class ElmoModelTester:
-    """A tiny model and a batch of every kind of padding."""
+    """A tiny model, and a batch of sentences without padding and with some on the right, the left and in between."""
 
     batch_size = 4
     seq_length = 7
@@ -50,35 +79,70 @@ class ElmoModelTester:
             num_hidden_layers=self.num_hidden_layers,
         )
 
+    def random_words(self, config: ElmoConfig) -> Tensor:
+        shape = (self.batch_size, self.seq_length)
+        width = config.max_characters_per_token
+        return spell(torch.randint(ord("a"), ord("z"), (*shape, width)), torch.randint(1, width - 2, shape))
+
     def prepare_config_and_inputs_for_common(self) -> tuple[ElmoConfig, dict[str, Tensor]]:
         config = self.get_config()
-        width = config.max_characters_per_token
-        lengths = torch.randint(1, width - 2, (self.batch_size, self.seq_length, 1))
-        column = torch.arange(width) - 1
-        letters = torch.randint(ord("a"), ord("z"), (self.batch_size, self.seq_length, width)) + BYTE_OFFSET
-        input_ids = torch.where(column < lengths, letters, CHARACTER_PAD_ID)
-        input_ids = torch.where(column == lengths, EOW_ID, input_ids)
-        input_ids[..., 0] = BOW_ID
         attention_mask = torch.ones(self.batch_size, self.seq_length, dtype=torch.long)
         attention_mask[1, -3:] = 0
         attention_mask[2, :2] = 0
         attention_mask[3, 2:4] = 0
-        return config, {"input_ids": input_ids, "attention_mask": attention_mask}
+        return config, {"input_ids": self.random_words(config), "attention_mask": attention_mask}
+
+
+class ElmoWordModelTester(ElmoModelTester):
+    """Word ids in the place of characters, no projections, sentences that start from a stored state."""
+
+    def get_config(self) -> ElmoConfig:
+        return ElmoConfig(
+            input_type="words",
+            vocab_size=99,
+            bos_token_id=1,
+            eos_token_id=2,
+            projection_size=16,
+            cell_size=16,
+            use_cell_projection=False,
+            num_hidden_layers=self.num_hidden_layers,
+            stored_initial_state=True,
+        )
+
+    def random_words(self, config: ElmoConfig) -> Tensor:
+        return torch.randint(3, config.vocab_size, (self.batch_size, self.seq_length))
 
 
 @excluding(EXCLUDED)
-class ElmoModelTest(common.ModelTesterMixin, unittest.TestCase):
-    all_model_classes = tuple(getattr(modeling_elmo, name) for name in TASKS if hasattr(modeling_elmo, name))
+class ElmoModelTest(common.ModelTesterMixin, TrainingTesterMixin, unittest.TestCase):
+    all_model_classes = tuple(MODELS)
     has_attentions = False
-    test_head_masking = False
-    test_pruning = False
     test_torch_exportable = True
+    training_overfit_seq_length = 16
+    new_model_tester: Callable[[], ElmoModelTester] = ElmoModelTester
 
     def setUp(self) -> None:
-        self.model_tester = ElmoModelTester()
-        patches = [mock.patch.dict(table, elmo=name) for name, table in TASKS.items()]
+        self.model_tester = self.new_model_tester()
+        patches = [mock.patch.dict(TASKS[model.__name__], elmo=model.__name__) for model in MODELS]
         if not self._testMethodName.startswith(("test_can_init", "test_init_weights")):  # they test the real ones
             patches.append(lively_weights())
         for patch in patches:
             patch.start()
             self.addCleanup(patch.stop)
+
+    def _get_trainable_model_class(self) -> type:
+        taggers = [model for model in MODELS if model.__name__ == "ElmoForTokenClassification"]
+        if not taggers:
+            self.skipTest("no model has a loss")
+        return taggers[0]
+
+    def _create_text_training_batch(self, batch_size: int, seq_length: int, vocab_size: int) -> dict[str, Any]:
+        # Theirs is of single ids.
+        config = self.model_tester.get_config()
+        words = self.model_tester.random_words(config).flatten(0, 1)[:seq_length]
+        labels = torch.arange(seq_length) % config.num_labels
+        return {"input_ids": torch.stack([words] * batch_size), "labels": torch.stack([labels] * batch_size)}
+
+
+class ElmoWordModelTest(ElmoModelTest):
+    new_model_tester = ElmoWordModelTester

@@ -1,0 +1,34 @@
+# Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
+"""Python in a fresh process, where `modeling_elmo` can be made impossible to import."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+# Installed or not, the package must not be found: only what lies in the model folder may run.
+_BLOCK = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "modeling_elmo":
+            raise ImportError("modeling_elmo is not installed here")
+sys.meta_path.insert(0, Block())
+"""
+
+
+def run(code: str, environment: Mapping[str, str] | None = None, without_package: bool = False) -> Any:
+    """Run `code` and return what it leaves in `result`, by way of JSON."""
+    code = f"{_BLOCK if without_package else ''}\n{code}\nimport json\nprint(json.dumps(result))"
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", **(environment or {})}
+    process = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout.splitlines()[-1])
+
+
+def with_transformers(folder: Path) -> dict[str, str]:
+    """The environment in which the transformers (and what it needs) in `folder` goes before the installed one."""
+    return {"PYTHONPATH": str(folder)}
