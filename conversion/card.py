@@ -36,10 +36,11 @@ def render(template: str, fields: Mapping[str, str]) -> str:
     return Template(template).substitute(fields)
 
 
-def metadata(language: str | None, license: str | None) -> str:
+def metadata(language: str | None, license: str | None, base_model: str | None = None) -> str:
     """The YAML lines between the card's `---`: what the Hub shows and filters by. What is not known is left out."""
     lines = [f"license: {license}"] if license else []
     lines += [f"language: {language}"] if language else []
+    lines += [f"base_model: {base_model}"] if base_model else []
     lines += ["library_name: transformers", "pipeline_tag: feature-extraction", "tags:", "- elmo", "- bilm"]
     return "\n".join(lines)
 
@@ -52,6 +53,16 @@ def architecture(config: ElmoConfig) -> str:
     return f"{layers} ({direction}, {words}) of {config.cell_size} cells, vectors of {config.hidden_size} numbers"
 
 
+def layer_table(config: ElmoConfig) -> str:
+    """The outputs by name, with their sizes, as rows of a Markdown table."""
+    rows = [("word_emb", config.projection_size, "the word alone, without its context")]
+    for layer in range(1, config.num_hidden_layers + 1):
+        rows.append((f"lstm_outputs{layer}", config.hidden_size, f"LSTM layer {layer}"))
+    if config.has_scalar_mix:
+        rows.append(("elmo", config.hidden_size, "the weighted sum of all layers, weights trainable"))
+    return "\n".join(f"| `{name}` | {size} | {what} |" for name, size, what in rows)
+
+
 def fields(
     *,
     name: str,
@@ -60,12 +71,13 @@ def fields(
     num_parameters: int,
     language: str | None = None,
     license: str | None = None,
+    base_model: str | None = None,
     note: str | None = None,
 ) -> dict[str, str]:
     """The fields that a template may use.
 
-    `metadata` (the YAML between the `---`), `name`, `architecture`, `cell_size`, `projection_size`, `hidden_size`,
-    `num_hidden_layers`, `num_parameters`, `splitter`, `language`, `license`, `note` (a sentence or nothing),
+    `metadata` (the YAML between the `---`), `name`, `architecture`, `layer_table`, `cell_size`, `projection_size`,
+    `hidden_size`, `num_hidden_layers`, `num_parameters`, `splitter`, `language`, `license`, `note` (a sentence or nothing),
     `checkpoint`, `options_name`, `options_sha256`, `weights_name`, `weights_sha256`, `tool`.
     """
     conversion = config.conversion
@@ -74,9 +86,10 @@ def fields(
     }
     return {
         **sources,
-        "metadata": metadata(language, license),
+        "metadata": metadata(language, license, base_model),
         "name": name,
         "architecture": architecture(config),
+        "layer_table": layer_table(config),
         "cell_size": str(config.cell_size),
         "projection_size": str(config.projection_size),
         "hidden_size": str(config.hidden_size),
@@ -85,7 +98,7 @@ def fields(
         "splitter": splitter,
         "language": language or "not stated",
         "license": license or "not stated",
-        "note": note or "",
-        "checkpoint": conversion["checkpoint"] or "",
+        "note": note or "Nothing is known here about its training data.",
+        "checkpoint": conversion["checkpoint"] or "none",
         "tool": conversion["tool"],
     }

@@ -32,6 +32,7 @@ class Checkpoint:
     sha256: Mapping[str, str] = field(default_factory=dict)
     licence: str | None = None
     page: str | None = None
+    base_model: str | None = None
     note: str | None = None
 
     def url(self, file: str) -> str | None:

@@ -1,6 +1,7 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """An old checkpoint to a folder that `AutoModel.from_pretrained` loads: config, weights, tokenizer, code and card."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class ConversionRecord:
         output: the new folder.
         config: its configuration; `config.conversion` holds sources, digests and what the way back needs.
         splitter: how its tokenizer splits text.
-        num_parameters: number of weights, the scalar mix included.
+        num_parameters: number of weights of the source.
         left_out: datasets of the source that have no place in the model.
     """
 
@@ -97,6 +98,7 @@ def convert(
     vocab: str | Path | None = None,
     dtype: str = "float32",
     splitter: str | None = None,
+    base_model: str | None = None,
     name: str | None = None,
     language: str | None = None,
     license: str | None = None,
@@ -112,7 +114,7 @@ def convert(
         dtype: `"float32"`, `"float16"` or `"bfloat16"`; only float32 goes back bit-identically.
         splitter: the tokenizer's; default `"moses"` for English, `"whitespace"` otherwise.
         name: the model's name on its card; default: the checkpoint's or the output folder's.
-        language, license: for the card; default: what is known of the checkpoint.
+        language, license, base_model: for the card; default: what is known of the checkpoint.
         overwrite: replace a model folder that is there already.
 
     Raises:
@@ -128,6 +130,7 @@ def convert(
     known = found.checkpoint
     language = language or (known.language if known else None)
     license = license or (known.licence if known else None)
+    base_model = base_model or (known.base_model if known else None)
 
     try:
         options_text = found.options.path.read_bytes().decode("utf-8")
@@ -156,7 +159,7 @@ def convert(
         output=output,
         config=config,
         splitter=tokenizer.splitter,
-        num_parameters=sum(tensor.numel() for tensor in state.values()),
+        num_parameters=sum(math.prod(entry.shape) for entry in table),
         left_out=tuple(outside),
     )
     readme = card.render(
@@ -168,6 +171,7 @@ def convert(
             num_parameters=record.num_parameters,
             language=language,
             license=license,
+            base_model=base_model,
             note=known.note if known else None,
         ),
     )

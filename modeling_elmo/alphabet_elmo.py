@@ -79,7 +79,8 @@ class WordVocabulary:
     width = 1
 
     def __init__(self, path: str | Path, pad: str) -> None:
-        words = Path(path).read_text(encoding="utf-8").splitlines()
+        with Path(path).open(encoding="utf-8") as lines:  # unlike str.splitlines, it breaks at line ends only
+            words = [line.rstrip("\n") for line in lines]
         self.vocab = {pad: PAD_ID}
         for line, word in enumerate(words, start=1):
             if not word or word in self.vocab:

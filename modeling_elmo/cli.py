@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--name", help="name on the model card")
     command.add_argument("--language", metavar="CODE", help="language of the model, for its card: en, pt, ...")
     command.add_argument("--license", metavar="ID", help="licence of the weights, for the model card")
+    command.add_argument("--base-model", metavar="ID", help="repository of the Hub with the source, for the model card")
     command.add_argument("--overwrite", action="store_true", help="replace a model folder that is there already")
     command.set_defaults(run=_convert)
 

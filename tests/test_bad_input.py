@@ -121,9 +121,9 @@ def test_model_embeddings() -> None:
     words = tiny_model(input_type="words", vocab_size=5)
     with pytest.raises(ValueError, match=r"\[batch, words\] or \[batch, words, 1\], word ids; got \[1, 2, 50\]"):
         words(torch.ones(1, 2, 50, dtype=torch.long))
-    with pytest.raises(ValueError, match="return_boundaries needs a model with config.sentence_boundaries"):
+    with pytest.raises(ValueError, match=r"return_boundaries needs a model with config.sentence_boundaries"):
         tiny_model(sentence_boundaries=False)(**good(), return_boundaries=True)
-    with pytest.raises(ValueError, match="calibrate_initial_state needs config.stored_initial_state=True"):
+    with pytest.raises(ValueError, match=r"calibrate_initial_state needs config.stored_initial_state=True"):
         tiny_model().calibrate_initial_state(good()["input_ids"])
 
 
@@ -149,14 +149,14 @@ def test_model_embeddings() -> None:
         ({"hidden_size": 99}, "hidden_size follows .* must be 16; got 99"),
         ({"scalar_mix_parameters": [0.0, 1.0]}, "one weight a layer, 3; got 2"),
         ({"output_dropout": 1.0}, r"output_dropout must be in \[0, 1\); got 1.0"),
-        ({"mix_layer_norm": "batch"}, "mix_layer_norm must be one of None, 'with_boundaries', 'without_boundaries'"),
+        ({"mix_layer_norm": "batch"}, r"mix_layer_norm must be one of None, 'with_boundaries', 'without_boundaries'"),
         (
             {"pooling_layer": "top"},
             "pooling_layer must be one of elmo, word_emb, lstm_outputs1, lstm_outputs2; got 'top'",
         ),
         (
             {"use_cell_projection": False},
-            "needs layers of one size, but word vectors have 8 .* outputs 12; choose one of",
+            r"needs layers of one size, but word vectors have 8 .* outputs 12; choose one of",
         ),
     ],
 )

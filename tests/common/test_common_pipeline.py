@@ -34,13 +34,17 @@ pytestmark = pytest.mark.common
 
 
 class FeatureExtraction:
-    """Texts of different lengths, alone and in one batch: a text's vectors must not depend on the others."""
+    """A text's vectors: those of all words before and after each word, and of nothing else in the batch."""
 
     def get_test_pipeline(self, model: Any, tokenizer: Any = None, dtype: str = "float32", **processors: Any) -> tuple:
         pipeline = FeatureExtractionPipeline(model=model, tokenizer=tokenizer, dtype=dtype, **processors)
         return pipeline, ["ELMo reads words .", "", "So does it read this , which is longer .", "<S> ..."]
 
     def run_pipeline_test(self, pipeline: Any, examples: list[str]) -> None:
+        self.check_padding(pipeline, examples)
+        self.check_reading_order(pipeline)
+
+    def check_padding(self, pipeline: Any, examples: list[str]) -> None:
         tokenizer, size = pipeline.tokenizer, pipeline.model.config.hidden_size
         for side in ("left", "right"):
             tokenizer.padding_side = side
@@ -51,6 +55,17 @@ class FeatureExtraction:
                 expected, padded = torch.tensor(alone).reshape(1, words, size), torch.tensor(batched)
                 vectors = padded[:, padded.shape[1] - words :] if side == "left" else padded[:, :words]
                 torch.testing.assert_close(vectors, expected, rtol=1e-3, atol=1e-3)
+
+    def check_reading_order(self, pipeline: Any) -> None:
+        size = pipeline.model.config.output_size
+        text, followed, preceded = (
+            torch.tensor(pipeline(text)).split(size, dim=2)  # forward, backward
+            for text in ("he read it", "he read it today", "today he read it")
+        )
+        torch.testing.assert_close(followed[0][:, :3], text[0], rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(preceded[1][:, 1:], text[1], rtol=1e-3, atol=1e-3)
+        assert not torch.allclose(followed[1][:, :3], text[1], atol=0.01)
+        assert not torch.allclose(preceded[0][:, 1:], text[0], atol=0.01)
 
 
 class ElmoPipelineTest(common.PipelineTesterMixin, unittest.TestCase):

@@ -1,13 +1,17 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """transformers' own common tests as modules, and what they have in common here.
 
-Run them in any environment that has transformers, pytest, pytest-timeout, accelerate, parameterized and psutil:
+In an environment of its own (accelerate is in the test extra, and what needs it is skipped without):
 
+    pip install -e ".[test]" parameterized psutil
     python tests/common/fetch.py
     python -m pytest -m common tests/common
 
-The commands are the same for every supported version of transformers: 4.57.6 needs an environment of its own, made by
-`pip install -e .[test] "transformers==4.57.6"`.
+and on the oldest supported version of transformers, where errors of tokenizers need protobuf to show themselves:
+
+    pip install -e ".[test]" parameterized psutil protobuf "transformers==4.57.6"
+    python tests/common/fetch.py
+    python -m pytest -m common tests/common
 
 A source distribution holds no more than the files `tests/test_*.py`. What these import from other folders of tests is
 replaced by empty stand-ins; where one is not enough, the test file that needs more says so.

@@ -1,0 +1,84 @@
+# Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
+"""Words a second of ElmoTokenizer on one core, beside the scheme of AllenNLP's `batch_to_ids`.
+
+    python benchmarks/tokenizer.py [--text FILE] [--batch 1000] [--repeat 15]
+
+FILE holds one sentence a line, words separated by blanks. The methods take turns, so that a noisy machine is noisy for
+all of them; printed is the median. All methods must give the same ids, or nothing is printed.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import stamp
+
+from modeling_elmo import ElmoTokenizer
+
+SENTENCES = [
+    "The central bank said on Monday that it would leave interest rates unchanged for the rest of the year .",
+    "Heavy rain washed out two bridges near the border , and about 300 people had to leave their homes .",
+    "We didn 't expect to win by so much , said the captain , who scored twice in the second half .",
+    "Shares of the company , which makes parts for aircraft , fell 4.5 percent to $ 17.20 in early trading .",
+]
+
+
+def loop_over_characters(batch: list[list[str]]) -> torch.Tensor:
+    """The scheme of `batch_to_ids`: a Python list a word, padded sentence by sentence, and one tensor in the end."""
+    rows = []
+    for words in batch:
+        row = []
+        for word in words:
+            ids = [259]
+            for byte in word.encode("utf-8", "ignore")[:48]:
+                ids.append(byte + 1)
+            ids.append(260)
+            row.append(ids + [261] * (50 - len(ids)))
+        rows.append(row)
+    longest = max(map(len, rows))
+    return torch.tensor([row + [[0] * 50] * (longest - len(row)) for row in rows])
+
+
+def main() -> None:
+    """Measure and print one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--text", type=Path, help="sentences, one a line (default: four sentences, repeated)")
+    parser.add_argument("--batch", type=int, default=1000)
+    parser.add_argument("--repeat", type=int, default=15)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+
+    lines = arguments.text.read_text(encoding="utf-8").splitlines() if arguments.text else SENTENCES
+    lines = (lines * (arguments.batch // len(lines) + 1))[: arguments.batch]
+    batch = [line.split() for line in lines]
+    tokenizer = ElmoTokenizer()
+
+    def ids(texts: list[Any], **kwargs: bool) -> torch.Tensor:
+        return tokenizer(texts, padding=True, return_tensors="pt", **kwargs)["input_ids"]
+
+    methods: dict[str, Callable[[], torch.Tensor]] = {
+        "lists of words": lambda: ids(batch, is_split_into_words=True),
+        "raw text, moses": lambda: ids(lines),
+        "loop over characters (batch_to_ids)": lambda: loop_over_characters(batch),
+    }
+    expected = loop_over_characters(batch)
+    if not torch.equal(methods["lists of words"](), expected):
+        raise SystemExit("the methods disagree: no figures")
+    words = {name: int((method()[:, :, 0] != 0).sum()) for name, method in methods.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
+    for _ in range(arguments.repeat):
+        for name, method in methods.items():
+            start = time.perf_counter()
+            method()
+            seconds[name].append(time.perf_counter() - start)
+    figures = {name: round(words[name] / statistics.median(times)) for name, times in seconds.items()}
+    print(json.dumps({**stamp(), "sentences": len(batch), "words_per_second": figures}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
