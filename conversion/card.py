@@ -77,7 +77,7 @@ def fields(
     """The fields that a template may use.
 
     `metadata` (the YAML between the `---`), `name`, `architecture`, `layer_table`, `cell_size`, `projection_size`,
-    `hidden_size`, `num_hidden_layers`, `num_parameters`, `splitter`, `language`, `license`, `note` (a sentence or nothing),
+    `hidden_size`, `num_hidden_layers`, `num_parameters`, `splitter`, `language`, `license`, `note` (a sentence),
     `checkpoint`, `options_name`, `options_sha256`, `weights_name`, `weights_sha256`, `tool`.
     """
     conversion = config.conversion

@@ -268,6 +268,11 @@ class ElmoModel(ElmoPreTrainedModel):
 
     def __init__(self, config: ElmoConfig) -> None:
         super().__init__(config)
+        if config.sentence_boundaries and max(config.bos_token_id, config.eos_token_id) >= config.vocab_size:
+            raise ValueError(
+                f"bos_token_id and eos_token_id must be below vocab_size, {config.vocab_size}; "
+                f"got {config.bos_token_id} and {config.eos_token_id}."
+            )
         is_character_model = config.input_type == CHARACTER_INPUT
         self.char_encoder: Any = ElmoCharacterEncoder(config) if is_character_model else None
         self.word_embeddings: Any = None

@@ -118,7 +118,9 @@ def test_model(change: dict[str, Any], message: str) -> None:
 def test_model_embeddings() -> None:
     with pytest.raises(ValueError, match=r"inputs_embeds must have shape \[batch, words, 50, 5\]; got \[2, 2, 5\]"):
         tiny_model()(inputs_embeds=torch.zeros(2, 2, 5))
-    words = tiny_model(input_type="words", vocab_size=5)
+    with pytest.raises(ValueError, match="bos_token_id and eos_token_id must be below vocab_size, 5; got 257 and 258"):
+        tiny_model(input_type="words", vocab_size=5)
+    words = tiny_model(input_type="words", vocab_size=5, bos_token_id=1, eos_token_id=2)
     with pytest.raises(ValueError, match=r"\[batch, words\] or \[batch, words, 1\], word ids; got \[1, 2, 50\]"):
         words(torch.ones(1, 2, 50, dtype=torch.long))
     with pytest.raises(ValueError, match=r"return_boundaries needs a model with config.sentence_boundaries"):

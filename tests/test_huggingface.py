@@ -2,12 +2,12 @@
 """Auto classes, saved folders, remote code, pipelines, datasets: ELMo as any other model of the Hub."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
+from common.fetch import OLDEST, cache_folder, oldest_folder
 from datasets import Dataset
 from elmo_testing import inputs, max_difference, tiny_config, tiny_model
 from safetensors import safe_open
@@ -111,11 +111,11 @@ def test_remote_code_where_the_package_is_not_installed(version: str, folder: Pa
     environment = {"HF_HOME": str(tmp_path / "cache")}
     expected = transformers.__version__
     if version == "oldest":
-        other = os.environ.get("ELMO_OLDEST_TRANSFORMERS")
-        if not other:
-            pytest.skip("needs the network once: tests/common/fetch.py --oldest, then ELMO_OLDEST_TRANSFORMERS")
-        environment |= with_transformers(Path(other))
-        expected = "4.57.0"
+        other = oldest_folder(cache_folder())
+        if not other.is_dir():
+            pytest.skip("needs the network once: python tests/common/fetch.py --oldest")
+        environment |= with_transformers(other)
+        expected = OLDEST[0].partition("==")[2]
     code = f"""
 import torch, transformers
 from transformers import AutoConfig, AutoModel, AutoTokenizer, pipeline

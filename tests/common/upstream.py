@@ -3,13 +3,13 @@
 
 In an environment of its own (accelerate is in the test extra, and what needs it is skipped without):
 
-    pip install -e ".[test]" parameterized psutil
+    pip install -c constraints.txt -e ".[test]"
     python tests/common/fetch.py
     python -m pytest -m common tests/common
 
-and on the oldest supported version of transformers, where errors of tokenizers need protobuf to show themselves:
+and on transformers 4, where errors of tokenizers need protobuf to show themselves:
 
-    pip install -e ".[test]" parameterized psutil protobuf "transformers==4.57.6"
+    pip install -c constraints-transformers4.txt -e ".[test]" protobuf
     python tests/common/fetch.py
     python -m pytest -m common tests/common
 
