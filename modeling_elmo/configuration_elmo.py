@@ -25,7 +25,7 @@ CHARACTER_INPUT = "characters"
 WORD_INPUT = "words"
 INPUT_TYPES = (CHARACTER_INPUT, WORD_INPUT)
 CNN_ACTIVATIONS = ("relu", "tanh")
-RECURRENCES = ("auto", "reference")
+RECURRENCES = ("auto", "reference", "cpu")
 MIX_LAYER_NORMS = (None, "with_boundaries", "without_boundaries")
 
 # What remote code needs to find the classes: every head, also in a repository of the base model.
@@ -112,6 +112,8 @@ class ElmoConfig(PretrainedConfig):
         output_dropout: dropout on the mixes in training; the paper uses 0.5.
         stored_initial_state: whether the LSTMs start from the state stored with the weights
             (see `ElmoModel.calibrate_initial_state`) instead of zero.
+        word_cache_size: words whose vectors are kept across batches, on a CPU in float32 and without gradients; 0 for
+            none. They take `word_cache_size * projection_size * 4` bytes.
         recurrence: implementation of the LSTM: `"auto"` picks the fastest that can run.
         initializer_range: scale of the random initialisation, 1.0 for the recipe of bilm-tf.
     """
@@ -145,6 +147,7 @@ class ElmoConfig(PretrainedConfig):
         mix_layer_norm: str | None = None,
         output_dropout: float = 0.0,
         stored_initial_state: bool = False,
+        word_cache_size: int = 16384,
         recurrence: str = "auto",
         initializer_range: float = 1.0,
         pad_token_id: int = PAD_ID,
@@ -179,6 +182,7 @@ class ElmoConfig(PretrainedConfig):
         self.mix_layer_norm = _choice("mix_layer_norm", mix_layer_norm, MIX_LAYER_NORMS)
         self.output_dropout = float(output_dropout)
         self.stored_initial_state = bool(stored_initial_state)
+        self.word_cache_size = word_cache_size and _positive_integer("word_cache_size", word_cache_size)
         self.recurrence = _choice("recurrence", recurrence, RECURRENCES)
         self.initializer_range = float(initializer_range)
 

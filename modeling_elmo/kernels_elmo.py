@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .recurrence_elmo import run_direction
+
 
 class LstmWeights(NamedTuple):
     """One direction's matrices, gate blocks in the order input, forget, new, output."""
@@ -65,7 +67,7 @@ def projected_lstm(
         ValueError: if the implementation is unknown.
     """
     if implementation == "auto":
-        implementation = "reference"
+        implementation = "cpu" if inputs.device.type == "cpu" else "reference"
     if implementation not in IMPLEMENTATIONS:
         known = ", ".join(repr(name) for name in ["auto", *IMPLEMENTATIONS])
         raise ValueError(f"recurrence must be one of {known}; got {implementation!r}.")
@@ -122,4 +124,27 @@ def _run_direction(
     return torch.cat(outputs) if outputs else hidden.new_zeros(0, hidden.shape[1]), final_hidden, final_cell
 
 
-IMPLEMENTATIONS: dict[str, Implementation] = {"reference": reference}
+def cpu(
+    inputs: Tensor,
+    batch_sizes: Sequence[int],
+    weights: Sequence[LstmWeights],
+    hidden: Tensor,
+    cell: Tensor,
+    options: LstmOptions,
+) -> LstmResult:
+    """`recurrence_elmo`: packed products, work in place, a backward pass of its own."""
+    if torch.is_autocast_enabled(inputs.device.type):
+        dtype = torch.get_autocast_dtype(inputs.device.type)
+        inputs = inputs.to(dtype)
+        weights = [LstmWeights(*(None if w is None else w.to(dtype) for w in each)) for each in weights]
+    directions = []
+    for d, (input_weight, state_weight, bias, projection) in enumerate(weights):
+        cells = len(bias) // 4
+        bias = bias + torch.nn.functional.pad(bias.new_full((cells,), options.forget_bias), (cells, 2 * cells))
+        arguments = (inputs[d], hidden[d], cell[d], input_weight, state_weight, bias, projection)
+        with torch.autocast(inputs.device.type, enabled=False):
+            directions.append(run_direction(*arguments, list(batch_sizes), options.cell_clip, options.projection_clip))
+    return LstmResult(*(torch.stack(parts) for parts in zip(*directions, strict=True)))
+
+
+IMPLEMENTATIONS: dict[str, Implementation] = {"reference": reference, "cpu": cpu}

@@ -21,6 +21,10 @@ from transformers.utils import ModelOutput, can_return_tuple
 from .configuration_elmo import BOW_ID, CHARACTER_INPUT, CHARACTER_PAD_ID, EOW_ID, PAD_ID, ElmoConfig
 from .kernels_elmo import LstmOptions, LstmWeights, projected_lstm
 from .packing_elmo import Packing, add_boundaries, pack, unique_rows, unpack
+from .products_elmo import product, rows_are_independent
+from .word_cache_elmo import CacheInfo, WordCache
+
+_WORDS_AT_ONCE = 256  # keeps what the convolutions write below the size that malloc reuses (see `recurrence_elmo`)
 
 
 class ElmoStates(NamedTuple):
@@ -90,6 +94,11 @@ def initialized(module: Any, **recipe: Any) -> Any:
     return module
 
 
+def multiply(linear: Any, rows: Tensor) -> Tensor:
+    """`linear(rows)`, by the fast product where the module is what it seems."""
+    return product(rows, linear.weight, linear.bias) if _is_plain(linear, rows) else linear(rows)
+
+
 class ElmoHighway(nn.Module):
     """`g * relu(transform(x)) + (1 - g) * x` with `g = sigmoid(carry(x))`: the gate is called as in bilm-tf."""
 
@@ -99,7 +108,8 @@ class ElmoHighway(nn.Module):
         self.transform = initialized(nn.Linear(size, size), normal=size**-0.5)
 
     def forward(self, features: Tensor) -> Tensor:
-        return torch.lerp(features, F.relu(self.transform(features)), torch.sigmoid(self.carry(features)))
+        transformed = F.relu(multiply(self.transform, features))
+        return torch.lerp(features, transformed, torch.sigmoid(multiply(self.carry, features)))
 
 
 class ElmoCharacterEncoder(nn.Module):
@@ -120,9 +130,24 @@ class ElmoCharacterEncoder(nn.Module):
             self.projection = initialized(projection, normal=config.num_filters**-0.5)
         self.activation = F.relu if config.cnn_activation == "relu" else torch.tanh
         self.widest_filter = config.widest_filter
+        self.cache_size = config.word_cache_size
+        self.cache: WordCache | None = None
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Character ids [n, M] to word vectors [n, P]."""
+        """Character ids [n, M] of distinct words to word vectors [n, P]."""
+        weights = list(self.parameters())
+        exact = all(rows_are_independent(weight) for weight in weights)
+        if torch.is_grad_enabled() or not exact or not self.cache_size or not len(ids) or self.training:
+            return self._encode_ids(ids)
+        if self.cache is None:
+            self.cache = WordCache(self.cache_size)
+        return self.cache.lookup(ids, self._encode_ids, weights)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the cache: it is no part of the model, of its copies and of its hash."""
+        return {**self.__dict__, "cache": None}
+
+    def _encode_ids(self, ids: Tensor) -> Tensor:
         return self.encode(self.embeddings(self.cut(ids)))
 
     def cut(self, ids: Tensor) -> Tensor:
@@ -133,12 +158,26 @@ class ElmoCharacterEncoder(nn.Module):
 
     def encode(self, characters: Tensor) -> Tensor:
         """Character vectors [n, M, d] to word vectors [n, P]."""
-        columns = characters.transpose(1, 2)
-        features = [self.activation(convolution(columns).amax(2)) for convolution in self.convolutions]
-        words = torch.cat(features, dim=1)
+        blocks = [self._features(block) for block in characters.split(_WORDS_AT_ONCE)]
+        words = torch.cat(blocks) if len(blocks) > 1 else blocks[0]
         for highway in self.highways:
             words = highway(words)
-        return words if self.projection is None else self.projection(words)
+        return words if self.projection is None else multiply(self.projection, words)
+
+    def _features(self, characters: Tensor) -> Tensor:
+        """The convolutions' maxima over positions, activated: [n, M, d] to [n, F]."""
+        features = []
+        for convolution in self.convolutions:
+            if type(convolution) is nn.Conv1d and convolution.weight.device == characters.device:
+                # A product over all windows: faster than PyTorch's convolution of so few channels.
+                windows = characters.unfold(1, convolution.kernel_size[0], 1)
+                rows = windows.reshape(-1, windows.shape[2] * windows.shape[3])
+                maxima = product(rows, convolution.weight, convolution.bias)
+                maxima = maxima.view(*windows.shape[:2], len(convolution.weight)).amax(1)
+            else:
+                maxima = convolution(characters.transpose(1, 2)).amax(2)
+            features.append(self.activation(maxima))
+        return torch.cat(features, dim=1)
 
 
 class ElmoDirection(nn.Module):
@@ -504,6 +543,11 @@ class ElmoModel(ElmoPreTrainedModel):
         dropout = self.config.output_dropout
         mixes = [F.dropout(mix(tuple(layers)), dropout, self.training) for mix in self.scalar_mixes]
         return torch.stack(mixes, dim=1)
+
+    def word_cache_info(self) -> CacheInfo:
+        """Hits and misses of the cache of word vectors; all zero where it is not used."""
+        cache = getattr(self.char_encoder, "cache", None)
+        return CacheInfo(0, 0, self.config.word_cache_size, 0) if cache is None else cache.info()
 
     @torch.no_grad()
     def calibrate_initial_state(
