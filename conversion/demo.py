@@ -27,7 +27,9 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def write_demo(folder: str | Path, seed: int = 0, overwrite: bool = False) -> None:
+def write_demo(
+    folder: str | Path, seed: int = 0, overwrite: bool = False, config: dict[str, Any] | None = None
+) -> None:
     """Write `options.json` and `lm_weights.hdf5` of a small model.
 
     The weights are large enough that gates open and close and cells reach their bounds, as in trained models.
@@ -35,17 +37,18 @@ def write_demo(folder: str | Path, seed: int = 0, overwrite: bool = False) -> No
     Args:
         folder: where; it must be new or empty.
         seed: equal seeds give equal weights.
+        config: fields of the configuration in place of the small ones.
         overwrite: replace a folder with an old checkpoint that is there already.
     """
-    config = ElmoConfig(**CONFIG)
-    shapes = source_shapes(entries(config, Contents(LAYOUTS[0])))
+    architecture = ElmoConfig(**(CONFIG if config is None else config))
+    shapes = source_shapes(entries(architecture, Contents(LAYOUTS[0])))
     random = np.random.default_rng(seed)
     arrays = {}
     for name, shape in shapes.items():
         fan_in = int(np.prod(shape[:-1])) if len(shape) > 1 and name != "char_embed" else 1
         arrays[name] = (1.5 * random.standard_normal(shape) / np.sqrt(fan_in)).astype(np.float32)
     with new_folder(Path(folder), overwrite, MARKER) as new:
-        (new / "options.json").write_text(json.dumps(options_from_config(config), indent=2) + "\n", encoding="utf-8")
+        (new / "options.json").write_text(json.dumps(options_from_config(architecture), indent=2) + "\n", encoding="utf-8")
         write_hdf5(new / "lm_weights.hdf5", arrays)
 
 

@@ -5,6 +5,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from ._version import __version__
 from .configuration_elmo import ElmoConfig
+from .encoder import ElmoEncoder
 from .modeling_elmo import ElmoModel, ElmoModelOutput, ElmoStates
 from .tokenization_elmo import ElmoTokenizer
 
@@ -12,4 +13,4 @@ AutoConfig.register("elmo", ElmoConfig, exist_ok=True)
 AutoModel.register(ElmoConfig, ElmoModel, exist_ok=True)
 AutoTokenizer.register(ElmoConfig, slow_tokenizer_class=ElmoTokenizer, exist_ok=True)
 
-__all__ = ["ElmoConfig", "ElmoModel", "ElmoModelOutput", "ElmoStates", "ElmoTokenizer", "__version__"]
+__all__ = ["ElmoConfig", "ElmoEncoder", "ElmoModel", "ElmoModelOutput", "ElmoStates", "ElmoTokenizer", "__version__"]
