@@ -5,9 +5,9 @@
 
 WEIGHTS is a folder with options.json and lm_weights.hdf5; `python benchmarks/speed.py --make FOLDER` writes a random
 one of the original size. SENTENCES is a file of tokenised sentences, one a line. PYTHON is the interpreter of an
-environment with the peer in it. Every contender is loaded in a process of its own, and they take turns, run by run, so that a slow
-spell of the machine hits all alike. First all are compared with the reference implementation: a wrong result gets no
-figure. The clock covers everything from words to float32 arrays. Printed are medians.
+environment with the peer in it. Every contender is loaded in a process of its own, and they take turns, run by run,
+so that a slow spell of the machine hits all alike. First all are compared with the reference implementation: a wrong
+result gets no figure. The clock covers everything from words to float32 arrays. Printed are medians.
 """
 
 import argparse

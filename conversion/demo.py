@@ -48,7 +48,9 @@ def write_demo(
         fan_in = int(np.prod(shape[:-1])) if len(shape) > 1 and name != "char_embed" else 1
         arrays[name] = (1.5 * random.standard_normal(shape) / np.sqrt(fan_in)).astype(np.float32)
     with new_folder(Path(folder), overwrite, MARKER) as new:
-        (new / "options.json").write_text(json.dumps(options_from_config(architecture), indent=2) + "\n", encoding="utf-8")
+        (new / "options.json").write_text(
+            json.dumps(options_from_config(architecture), indent=2) + "\n", encoding="utf-8"
+        )
         write_hdf5(new / "lm_weights.hdf5", arrays)
 
 

@@ -114,6 +114,7 @@ class ElmoConfig(PretrainedConfig):
             (see `ElmoModel.calibrate_initial_state`) instead of zero.
         word_cache_size: words whose vectors are kept across batches, on a CPU in float32 and without gradients; 0 for
             none. They take `word_cache_size * projection_size * 4` bytes.
+        bos_token_id, eos_token_id: what begins and ends a sentence; with `input_type="words"` the vocabulary's ids.
         recurrence: implementation of the LSTM: `"auto"` picks the fastest that can run.
         initializer_range: scale of the random initialisation, 1.0 for the recipe of bilm-tf.
     """
@@ -151,8 +152,8 @@ class ElmoConfig(PretrainedConfig):
         recurrence: str = "auto",
         initializer_range: float = 1.0,
         pad_token_id: int = PAD_ID,
-        bos_token_id: int = BOS_ID,
-        eos_token_id: int = EOS_ID,
+        bos_token_id: int | None = None,
+        eos_token_id: int | None = None,
         **kwargs: Any,
     ) -> None:
         self.vocab_size = _positive_integer("vocab_size", vocab_size)
@@ -189,6 +190,9 @@ class ElmoConfig(PretrainedConfig):
         stored_hidden_size = kwargs.pop("hidden_size", None)  # config.json names it for other readers
         self._check_sizes(stored_hidden_size)
         self.layer_index(pooling_layer)
+        if self.input_type == CHARACTER_INPUT:
+            bos_token_id = BOS_ID if bos_token_id is None else bos_token_id
+            eos_token_id = EOS_ID if eos_token_id is None else eos_token_id
         kwargs.setdefault("auto_map", dict(AUTO_MAP))
         kwargs.setdefault("tie_word_embeddings", False)
         super().__init__(pad_token_id=pad_token_id, bos_token_id=bos_token_id, eos_token_id=eos_token_id, **kwargs)

@@ -1,6 +1,7 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """ElmoEncoder: sentences in, vectors out, as in sentence-transformers; and a function for `datasets.map`."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -22,6 +23,7 @@ from .tokenization_elmo import ElmoTokenizer
 DEFAULT_BUDGET = {"cpu": 2048, "cuda": 16384}
 # Sentences that are read and sorted together: enough for batches of even lengths.
 WINDOW = 2048
+_IMPORTED_IN = os.getpid()
 # Where `datasets.map` looks for the sentences if it is not told.
 TEXT_COLUMNS = ("text", "sentence", "words", "tokens")
 # What may go to the Hub's client, for model and tokenizer alike.
@@ -218,6 +220,9 @@ class ElmoEncoder:
             A mapping with the new column of NumPy arrays, or the table with the new column: both become flat Arrow
             lists, and no number becomes a Python float on its way.
         """
+        if os.getpid() != _IMPORTED_IN:
+            # A forked process has none of its parent's OpenMP threads and would wait for them for ever.
+            torch.set_num_threads(1)
         if rank is not None and not isinstance(rank, int):
             raise TypeError(f"rank must be an integer, as with_rank=True passes; got {type(rank).__name__}.")
         if rank is not None and self.device.type == "cuda" and self.device.index is None:

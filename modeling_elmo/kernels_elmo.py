@@ -44,6 +44,7 @@ class LstmResult(NamedTuple):
 Implementation = Callable[[Tensor, Sequence[int], Sequence[LstmWeights], Tensor, Tensor, LstmOptions], LstmResult]
 
 
+@torch.compiler.disable  # a loop over as many steps as the text has words is nothing to trace
 def projected_lstm(
     inputs: Tensor,
     batch_sizes: Sequence[int],
@@ -64,7 +65,7 @@ def projected_lstm(
         implementation: a key of `IMPLEMENTATIONS`, or `"auto"` for the fastest that can run.
 
     Raises:
-        ValueError: if the implementation is unknown.
+        ValueError: if the implementation is unknown, or cannot run where the tensors are.
     """
     if implementation == "auto":
         implementation = "cpu" if inputs.device.type == "cpu" else "reference"
@@ -124,6 +125,10 @@ def _run_direction(
     return torch.cat(outputs) if outputs else hidden.new_zeros(0, hidden.shape[1]), final_hidden, final_cell
 
 
+def _cast(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    return None if tensor is None else tensor.to(dtype)
+
+
 def cpu(
     inputs: Tensor,
     batch_sizes: Sequence[int],
@@ -133,10 +138,15 @@ def cpu(
     options: LstmOptions,
 ) -> LstmResult:
     """`recurrence_elmo`: packed products, work in place, a backward pass of its own."""
+    if inputs.device.type != "cpu":
+        raise ValueError(f"recurrence 'cpu' needs tensors on a CPU; got {inputs.device.type}.")
     if torch.is_autocast_enabled(inputs.device.type):
         dtype = torch.get_autocast_dtype(inputs.device.type)
         inputs = inputs.to(dtype)
-        weights = [LstmWeights(*(None if w is None else w.to(dtype) for w in each)) for each in weights]
+        weights = [
+            LstmWeights(w.input.to(dtype), w.state.to(dtype), w.bias.to(dtype), _cast(w.projection, dtype))
+            for w in weights
+        ]
     directions = []
     for d, (input_weight, state_weight, bias, projection) in enumerate(weights):
         cells = len(bias) // 4

@@ -21,10 +21,9 @@ from transformers.utils import ModelOutput, can_return_tuple
 from .configuration_elmo import BOW_ID, CHARACTER_INPUT, CHARACTER_PAD_ID, EOW_ID, PAD_ID, ElmoConfig
 from .kernels_elmo import LstmOptions, LstmWeights, projected_lstm
 from .packing_elmo import Packing, add_boundaries, pack, unique_rows, unpack
-from .products_elmo import product, rows_are_independent
+from .products_elmo import forget, product, rows_are_independent
+from .recurrence_elmo import CHUNK_BYTES, sigmoid
 from .word_cache_elmo import CacheInfo, WordCache
-
-_WORDS_AT_ONCE = 256  # keeps what the convolutions write below the size that malloc reuses (see `recurrence_elmo`)
 
 
 class ElmoStates(NamedTuple):
@@ -109,7 +108,7 @@ class ElmoHighway(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         transformed = F.relu(multiply(self.transform, features))
-        return torch.lerp(features, transformed, torch.sigmoid(multiply(self.carry, features)))
+        return torch.lerp(features, transformed, sigmoid(multiply(self.carry, features)))
 
 
 class ElmoCharacterEncoder(nn.Module):
@@ -119,7 +118,7 @@ class ElmoCharacterEncoder(nn.Module):
         super().__init__()
         size = config.character_embedding_size
         self.embeddings = initialized(nn.Embedding(config.vocab_size, size), uniform=1.0, zero_row=True)
-        self.convolutions = nn.ModuleList()
+        self.convolutions: Any = nn.ModuleList()
         for width, count in config.filters:
             recipe = {"uniform": 0.05} if config.cnn_activation == "relu" else {"normal": (width * size) ** -0.5}
             self.convolutions.append(initialized(nn.Conv1d(size, count, width), **recipe))
@@ -130,18 +129,26 @@ class ElmoCharacterEncoder(nn.Module):
             self.projection = initialized(projection, normal=config.num_filters**-0.5)
         self.activation = F.relu if config.cnn_activation == "relu" else torch.tanh
         self.widest_filter = config.widest_filter
-        self.cache_size = config.word_cache_size
+        self.config = config
         self.cache: WordCache | None = None
 
     def forward(self, ids: Tensor) -> Tensor:
         """Character ids [n, M] of distinct words to word vectors [n, P]."""
-        weights = list(self.parameters())
-        exact = all(rows_are_independent(weight) for weight in weights)
-        if torch.is_grad_enabled() or not exact or not self.cache_size or not len(ids) or self.training:
+        if not self._may_cache(ids):
             return self._encode_ids(ids)
-        if self.cache is None:
-            self.cache = WordCache(self.cache_size)
-        return self.cache.lookup(ids, self._encode_ids, weights)
+        if self.cache is None or self.cache.size != self.config.word_cache_size:
+            self.cache = WordCache(self.config.word_cache_size)
+        return self.cache.lookup(ids, self._encode_ids, list(self.parameters()))
+
+    def _may_cache(self, ids: Tensor) -> bool:
+        """Whether a word's vector depends on the parameters alone: no gradient, no adapter, no hook, no neighbours."""
+        if torch.is_grad_enabled() or self.training or torch.is_autocast_enabled("cpu"):
+            return False
+        if not self.config.word_cache_size or not len(ids):
+            return False
+        own = (ElmoCharacterEncoder, ElmoHighway, nn.ModuleList)
+        modules = all(type(module) in own or _is_plain(module, ids) for module in self.modules())
+        return modules and all(rows_are_independent(weight) for weight in self.parameters())
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the cache: it is no part of the model, of its copies and of its hash."""
@@ -158,7 +165,8 @@ class ElmoCharacterEncoder(nn.Module):
 
     def encode(self, characters: Tensor) -> Tensor:
         """Character vectors [n, M, d] to word vectors [n, P]."""
-        blocks = [self._features(block) for block in characters.split(_WORDS_AT_ONCE)]
+        bytes_a_word = characters.shape[1] * max(len(convolution.weight) for convolution in self.convolutions) * 4
+        blocks = [self._features(block) for block in characters.split(max(1, CHUNK_BYTES // bytes_a_word))]
         words = torch.cat(blocks) if len(blocks) > 1 else blocks[0]
         for highway in self.highways:
             words = highway(words)
@@ -168,7 +176,7 @@ class ElmoCharacterEncoder(nn.Module):
         """The convolutions' maxima over positions, activated: [n, M, d] to [n, F]."""
         features = []
         for convolution in self.convolutions:
-            if type(convolution) is nn.Conv1d and convolution.weight.device == characters.device:
+            if _is_plain(convolution, characters):
                 # A product over all windows: faster than PyTorch's convolution of so few channels.
                 windows = characters.unfold(1, convolution.kernel_size[0], 1)
                 rows = windows.reshape(-1, windows.shape[2] * windows.shape[3])
@@ -209,15 +217,19 @@ class ElmoDirection(nn.Module):
 # pass the identity and zero through like anything else.
 
 
-def _is_plain(linear: nn.Module, like: Tensor) -> bool:
-    return type(linear) is nn.Linear and linear.weight.device == like.device
+def _is_plain(module: Any, like: Tensor) -> bool:
+    """Whether a module computes with its parameters and does nothing else: no subclass, no hook, not offloaded."""
+    if type(module) not in (nn.Linear, nn.Conv1d, nn.Embedding) or module.weight.device != like.device:
+        return False
+    return not module._forward_pre_hooks and not module._forward_hooks
 
 
 def _weight(linear: Any, like: Tensor) -> Tensor:
     if _is_plain(linear, like):
         return linear.weight
+    # Enlarged, so that a bias that is added and taken away again leaves the digits of a low precision alone.
     identity = torch.eye(linear.in_features, dtype=like.dtype, device=like.device)
-    return (linear(identity) - linear(identity.new_zeros(1, len(identity)))).T
+    return ((linear(256 * identity) - linear(torch.zeros_like(identity[:1]))) / 256).T
 
 
 def _bias(linear: Any, like: Tensor) -> Tensor:
@@ -273,6 +285,11 @@ class ElmoPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _no_split_modules = ["ElmoCharacterEncoder", "ElmoLayer"]
 
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        """Moving or casting the model drops the packed copies of its weights."""
+        forget(self.parameters())
+        return super()._apply(*args, **kwargs)
+
     @torch.no_grad()
     def _init_weights(self, module: Any) -> None:
         """bilm-tf's recipe. Only `nn.init` functions: transformers makes them pass over weights that were loaded."""
@@ -307,10 +324,11 @@ class ElmoModel(ElmoPreTrainedModel):
 
     def __init__(self, config: ElmoConfig) -> None:
         super().__init__(config)
-        if config.sentence_boundaries and max(config.bos_token_id, config.eos_token_id) >= config.vocab_size:
+        marks = (config.bos_token_id, config.eos_token_id)
+        if config.sentence_boundaries and not all(mark is not None and mark < config.vocab_size for mark in marks):
             raise ValueError(
                 f"bos_token_id and eos_token_id must be below vocab_size, {config.vocab_size}; "
-                f"got {config.bos_token_id} and {config.eos_token_id}."
+                f"got {marks[0]} and {marks[1]}."
             )
         is_character_model = config.input_type == CHARACTER_INPUT
         self.char_encoder: Any = ElmoCharacterEncoder(config) if is_character_model else None
@@ -450,7 +468,7 @@ class ElmoModel(ElmoPreTrainedModel):
             )
         if ids.is_floating_point() or ids.dtype == torch.bool:
             raise ValueError(f"input_ids must be integers; got {ids.dtype}.")
-        rows = self.get_input_embeddings().num_embeddings
+        rows = self.config.vocab_size
         if ids.numel():
             lowest, highest = (int(bound) for bound in torch.aminmax(ids))
             if lowest < 0 or highest >= rows:
@@ -476,12 +494,15 @@ class ElmoModel(ElmoPreTrainedModel):
     def _boundary_rows(self, device: torch.device) -> Tensor:
         """Ids of the words `<S>` and `</S>`, [2, M]; [0, M] if the model adds none."""
         config = self.config
+        if not config.sentence_boundaries:
+            width = config.max_characters_per_token if self.char_encoder is not None else 1
+            return torch.zeros(0, width, dtype=torch.long, device=device)
         marks = torch.tensor([[config.bos_token_id], [config.eos_token_id]], device=device)
         if self.char_encoder is not None:
             rows = marks.new_full((2, config.max_characters_per_token), CHARACTER_PAD_ID)
             rows[:, 0], rows[:, 1:2], rows[:, 2] = BOW_ID, marks, EOW_ID
             marks = rows
-        return marks if config.sentence_boundaries else marks[:0]
+        return marks
 
     def _word_vectors(self, ids: Tensor) -> Tensor:
         return self.word_embeddings(ids.squeeze(1)) if self.char_encoder is None else self.char_encoder(ids)
@@ -545,7 +566,7 @@ class ElmoModel(ElmoPreTrainedModel):
         return torch.stack(mixes, dim=1)
 
     def word_cache_info(self) -> CacheInfo:
-        """Hits and misses of the cache of word vectors; all zero where it is not used."""
+        """Hits and misses of the cache of word vectors; none where it is not used (`ElmoConfig.word_cache_size`)."""
         cache = getattr(self.char_encoder, "cache", None)
         return CacheInfo(0, 0, self.config.word_cache_size, 0) if cache is None else cache.info()
 

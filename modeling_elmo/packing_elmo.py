@@ -25,6 +25,7 @@ class Packing(NamedTuple):
         return sum(self.batch_sizes)
 
 
+@torch.compiler.disable  # what it returns depends on the data
 def pack(mask: Tensor, boundaries: bool) -> Packing:
     """The packing of a batch whose words are where `mask` [B, W] is true, `<S>` and `</S>` around each sentence."""
     device = mask.device
@@ -86,8 +87,8 @@ def add_boundaries(packing: Packing, mask: Tensor) -> tuple[Packing, Tensor]:
 def unique_rows(ids: Tensor) -> tuple[Tensor, Tensor]:
     """The distinct rows of ids [n, M] -> ([u, M], [n] index into them)."""
     # Sorting one hash a row is many times faster than sorting rows; a collision is seen and costs only time.
-    generator = torch.Generator().manual_seed(0)
-    factors = torch.randint(-(2**62), 2**62, (ids.shape[1],), generator=generator).to(ids.device)
+    generator = torch.Generator("cpu").manual_seed(0)
+    factors = torch.randint(-(2**62), 2**62, (ids.shape[1],), generator=generator, device="cpu").to(ids.device)
     hashes, index = torch.unique((ids * factors).sum(1), return_inverse=True)
     example = index.new_empty(len(hashes)).scatter_(0, index, torch.arange(len(ids), device=ids.device))
     rows = ids[example]

@@ -10,7 +10,7 @@ The two operators are the ones that `torch.compile` emits when it freezes weight
 tried on a small example first; where they are missing or wrong, `F.linear` takes over.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
@@ -24,7 +24,9 @@ _ROWS = 32  # what weights are packed for; the result serves any number of rows
 
 # Packed copies by weight, gone when the weight is. A copy is as large as its weight.
 _packed: WeakTensorKeyDictionary = WeakTensorKeyDictionary()  # weight: (State, packed weight)
+# What trials on this machine have shown, by dtype.
 _works: dict[torch.dtype, bool] = {}
+_independent: dict[torch.dtype, bool] = {}
 
 
 def can_pack(dtype: torch.dtype) -> bool:
@@ -43,25 +45,40 @@ def _try_out(dtype: torch.dtype) -> bool:
             return False
         if dtype == torch.float16 and not operators._is_mkldnn_fp16_supported():
             return False
-        generator = torch.Generator().manual_seed(0)
-        rows, weight = (torch.randn(size, 40, generator=generator).to(dtype) for size in (3, 24))
-        got = _multiply(rows, _reorder(weight), None)
+        rows, weight = (row.to(dtype) for row in _examples(40, 3, 24))
+        plus = torch.ones(3, 24, dtype=dtype, device="cpu")
+        got = _multiply(rows, _reorder(weight), None, plus)
     except (AttributeError, RuntimeError):
         return False
-    error = (got.double() - rows.double() @ weight.double().T).abs().max()
+    error = (got.double() - 1 - rows.double() @ weight.double().T).abs().max()
     return dtype.is_floating_point and bool(error <= 40 * torch.finfo(dtype).eps)
+
+
+def _examples(inner: int, *sizes: int) -> list[Tensor]:
+    generator = torch.Generator("cpu").manual_seed(0)
+    return [torch.randn(size, inner, generator=generator, device="cpu") for size in sizes]
+
+
+def forget(weights: Iterable[Tensor]) -> None:
+    """Free the packed copies of these weights."""
+    for weight in weights:
+        _packed.pop(weight, None)
 
 
 def _reorder(weight: Tensor) -> Tensor:
     return torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), _ROWS)
 
 
-def _multiply(rows: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(rows, packed, bias, "none", [], "")
+def _multiply(rows: Tensor, packed: Tensor, bias: Tensor | None, plus: Tensor | None = None) -> Tensor:
+    if plus is None:
+        return torch.ops.mkldnn._linear_pointwise(rows, packed, bias, "none", [], "")
+    return torch.ops.mkldnn._linear_pointwise.binary(rows, plus, packed, bias, "add")
 
 
-def multiplier(weight: Tensor, bias: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+def multiplier(weight: Tensor, bias: Tensor | None = None) -> Callable[..., Tensor]:
     """A function of rows [n, input size] that gives `F.linear(rows, weight, bias)`, without gradients.
+
+    A second argument [n, output size] is added to the result, in one go with the product.
 
     Args:
         weight: [output size, ...], further dimensions flattened.
@@ -69,19 +86,28 @@ def multiplier(weight: Tensor, bias: Tensor | None = None) -> Callable[[Tensor],
     """
     if weight.device.type != "cpu" or not can_pack(weight.dtype):
         matrix = weight.flatten(1)
-        return lambda rows: F.linear(rows, matrix, bias)
+
+        def multiply_plainly(rows: Tensor, plus: Tensor | None = None) -> Tensor:
+            result = F.linear(rows, matrix, bias)
+            return result if plus is None else result.add_(plus)
+
+        return multiply_plainly
     packed = pack_weight(weight)
 
-    def multiply(rows: Tensor) -> Tensor:
+    def multiply(rows: Tensor, plus: Tensor | None = None) -> Tensor:
+        if plus is not None and rows.dtype == torch.float32:  # oneDNN's own sum is the slower one here
+            return multiply(rows).add_(plus)
         if len(rows) > 1:
-            return _multiply(rows.contiguous(), packed, bias)
+            return _multiply(rows.contiguous(), packed, bias, plus)
         if len(rows) == 1:
-            return _multiply(rows.expand(2, -1).contiguous(), packed, bias)[:1]
+            twice = None if plus is None else plus.expand(2, -1).contiguous()
+            return _multiply(rows.expand(2, -1).contiguous(), packed, bias, twice)[:1]
         return rows.new_empty(0, len(weight))
 
     return multiply
 
 
+@torch.compiler.disable
 def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`F.linear(rows, weight, bias)`; packed where no gradient is wanted. The weight may have further dimensions."""
     tensors = (rows, weight, bias)
@@ -92,13 +118,25 @@ def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def rows_are_independent(weight: Tensor) -> bool:
-    """Whether a row's product has the same bits whatever rows stand beside it."""
-    return weight.device.type == "cpu" and weight.dtype == torch.float32 and can_pack(torch.float32)
+    """Whether a row's product has the same bits whatever rows stand beside it, as a trial on this machine shows."""
+    if weight.device.type != "cpu" or weight.dtype != torch.float32 or not can_pack(torch.float32):
+        return False
+    if weight.dtype not in _independent:
+        _independent[weight.dtype] = all(_rows_agree(*shape) for shape in ((768, 96), (96, 768)))
+    return _independent[weight.dtype]
+
+
+@torch.no_grad()
+def _rows_agree(inner: int, outer: int) -> bool:
+    rows, weight = _examples(inner, 70, outer)
+    multiply = multiplier(weight)
+    together = multiply(rows)
+    return all(torch.equal(multiply(rows[:count]), together[:count]) for count in (1, 2, 5, 16, 33, 64))
 
 
 class State(NamedTuple):
     """What shows that a weight is as it was. A write to `weight.data` leaves the version as it is, so a few numbers are
-    compared too; an edit of single elements by way of `.data` can still escape.
+    compared too; an edit of some rows by way of `.data` can still escape, an edit of all cannot.
     """
 
     version: int

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .products_elmo import multiplier
 
 # Outputs above 32 MB come from the system page by page, which costs more than the product; below it malloc reuses them.
-_CHUNK_BYTES = 16 * 2**20
+CHUNK_BYTES = 16 * 2**20
 _BLOCK_BYTES = 2 * 2**20  # the second-level cache of two cores, roughly
 
 
@@ -48,12 +49,19 @@ def chunks(batch_sizes: Sequence[int], row_bytes: int) -> Iterator[Sequence[int]
     """Runs of steps whose rows fill at most a chunk, one step at least."""
     start = rows = 0
     for step, live in enumerate(batch_sizes):
-        if rows and (rows + live) * row_bytes > _CHUNK_BYTES:
+        if rows and (rows + live) * row_bytes > CHUNK_BYTES:
             yield batch_sizes[start:step]
             start, rows = step, 0
         rows += live
     if rows:
         yield batch_sizes[start:]
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """The logistic function by way of tanh, whose bits, unlike those of `torch.sigmoid`, do not depend on where in a
+    buffer a number lies.
+    """
+    return torch.tanh(x * 0.5) * 0.5 + 0.5
 
 
 def activate(gates: Tensor, cell: Tensor, cell_clip: float | None, gated: Tensor) -> None:
@@ -65,9 +73,12 @@ def activate(gates: Tensor, cell: Tensor, cell_clip: float | None, gated: Tensor
         gated: [n, C], filled with output gate times tanh(cell).
     """
     size = cell.shape[1]
-    keep_and_let_in = gates[:, : 2 * size].sigmoid_()
-    new = gates[:, 2 * size : 3 * size].tanh_()
-    let_out = gates[:, 3 * size :].sigmoid_()
+    keep_and_let_in, new, let_out = gates.split([2 * size, size, size], dim=1)
+    for gate in (keep_and_let_in, let_out):  # `sigmoid`, its outer halves in place
+        gate.mul_(0.5)
+    gates.tanh_()
+    for gate in (keep_and_let_in, let_out):
+        gate.mul_(0.5).add_(0.5)
     cell.mul_(keep_and_let_in[:, size:]).addcmul_(keep_and_let_in[:, :size], new)
     if cell_clip:
         cell.clamp_(-cell_clip, cell_clip)
@@ -111,7 +122,7 @@ def run_forward(
             live = len(part)
             here = slice(start, start + live)
             start += live
-            sums = recur(hidden[:live]).add_(part)
+            sums = recur(hidden[:live], part)
             if trace is not None:
                 trace.hidden_before[here] = hidden[:live]
                 trace.cells_before[here] = cell[:live]
@@ -136,13 +147,13 @@ def run_forward(
 class Gradients(NamedTuple):
     """Of everything that `run_forward` computes with."""
 
-    inputs: Tensor
-    hidden: Tensor
-    cell: Tensor
-    input_weight: Tensor
-    state_weight: Tensor
-    bias: Tensor
-    projection: Tensor | None
+    inputs: Any
+    hidden: Any
+    cell: Any
+    input_weight: Any
+    state_weight: Any
+    bias: Any
+    projection: Any
 
 
 def run_backward(
@@ -154,8 +165,12 @@ def run_backward(
     grad_outputs: Tensor,
     grad_hidden: Tensor,
     grad_cell: Tensor,
+    wanted: Gradients,
 ) -> Gradients:
-    """From the gradients of outputs [N, H] and of the final states to those of `run_forward`'s arguments."""
+    """From the gradients of outputs [N, H] and of the final states to those of `run_forward`'s arguments.
+
+    `wanted` has true for the weights whose gradients, each a product over all steps, are worth their time.
+    """
     dtype, cells = inputs.dtype, trace.cells.shape[1]
     grad_hidden, grad_cell = grad_hidden.to(dtype).clone(), grad_cell.to(trace.cells.dtype).clone()
     grad_sums = torch.empty_like(trace.gates, dtype=dtype)
@@ -184,17 +199,14 @@ def run_backward(
         sums[:, 3 * cells :] = grad_gated * tanh_cell * let_out * (1 - let_out)
         step.mul_(keep)
         grad_hidden[:live] = sums @ direction.state
-    projection = None
-    if direction.projection is not None:
-        projection = grad_projected.T @ trace.gated.to(dtype)
     return Gradients(
-        inputs=grad_sums @ direction.input,
+        inputs=grad_sums @ direction.input if wanted.inputs else None,
         hidden=grad_hidden,
         cell=grad_cell,
-        input_weight=grad_sums.T @ inputs,
-        state_weight=grad_sums.T @ trace.hidden_before,
-        bias=grad_sums.sum(0),
-        projection=projection,
+        input_weight=grad_sums.T @ inputs if wanted.input_weight else None,
+        state_weight=grad_sums.T @ trace.hidden_before if wanted.state_weight else None,
+        bias=grad_sums.sum(0) if wanted.bias else None,
+        projection=grad_projected.T @ trace.gated.to(dtype) if wanted.projection else None,
     )
 
 
@@ -217,16 +229,22 @@ class FastLstm(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         direction = Direction(input_weight, state_weight, bias, projection, cell_clip, projection_clip)
         outputs, last_hidden, last_cell, trace = run_forward(inputs, batch_sizes, direction, hidden, cell, keep=True)
-        ctx.save_for_backward(inputs, outputs, input_weight, state_weight, bias, projection, *trace)
+        ctx.save_for_backward(inputs, outputs, input_weight, state_weight, bias, projection, *(trace or ()))
         ctx.settings = (batch_sizes, cell_clip, projection_clip, hidden.dtype, cell.dtype)
         return outputs, last_hidden, last_cell
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    @once_differentiable
+    def backward(  # type: ignore[override]
+        ctx: Any, grad_outputs: Tensor, grad_hidden: Tensor, grad_cell: Tensor
+    ) -> tuple[Tensor | None, ...]:
         inputs, outputs, input_weight, state_weight, bias, projection, *trace = ctx.saved_tensors
         batch_sizes, cell_clip, projection_clip, hidden_dtype, cell_dtype = ctx.settings
         direction = Direction(input_weight, state_weight, bias, projection, cell_clip, projection_clip)
-        result = run_backward(inputs, outputs, batch_sizes, direction, Trace(*trace), *grads)
+        wanted = Gradients(*ctx.needs_input_grad[:7])
+        result = run_backward(
+            inputs, outputs, batch_sizes, direction, Trace(*trace), grad_outputs, grad_hidden, grad_cell, wanted
+        )
         states = (result.hidden.to(hidden_dtype), result.cell.to(cell_dtype))
         weights = (result.input_weight, result.state_weight, result.bias, result.projection)
         return (result.inputs, *states, *weights, None, None, None)

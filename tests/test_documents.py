@@ -41,8 +41,9 @@ def test_readme_code(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert line in printed
     assert names["output"].last_hidden_state.shape == (2, 9, 64)
     assert names["output"].word_emb.shape == (2, 9, 32)
-    assert [len(rows) for rows in names["corpus"]["elmo"]] == [6, 5]
-    assert len(names["vectors"][0]) == 6
+    assert [len(rows) for rows in names["corpus"]["embedding"]] == [6, 5]
+    assert [len(rows) for rows in names["vectors"]] == [6, 2]
+    assert names["means"].shape == (2, 64)
 
 
 def test_model_card_code(here: Path) -> None:
@@ -61,15 +62,17 @@ def test_model_card_code(here: Path) -> None:
 def test_readme_commands(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`elmo convert FOLDER`, `verify`, `export` as they stand; the known names need the network."""
     lines = [line for block in blocks(README, "bash") for line in block.splitlines() if line.startswith("elmo ")]
-    assert len(lines) == 4
+    assert len(lines) == 5
+    (here / "in.txt").write_text("We sat on the bank.\nGood.\n")
     write_checkpoint(here / "FOLDER", OPTIONS)
     for line in lines:
         arguments = shlex.split(line, comments=True)[1:]
         if arguments[0] == "convert" and arguments[1] == "FOLDER":
             assert main([*arguments, "--overwrite"]) == 0
-        elif arguments[0] == "export":
+        elif arguments[0] in ("export", "embed"):
             assert main(arguments) == 0
     assert (here / "exported" / "lm_weights.hdf5").is_file()
+    assert (here / "out.parquet" / "part-00000.parquet").is_file()
     capsys.readouterr()
 
 

@@ -15,3 +15,5 @@ FINITE_DIFFERENCES = 1e-6
 # Vectors of order 1 computed with 8 and with 11 bits of precision.
 BFLOAT16 = 6e-2
 FLOAT16 = 8e-3
+# float32, packed products and sums in another order than the reference's, weights of order 1.
+PACKED = 2e-6
