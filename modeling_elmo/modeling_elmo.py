@@ -324,12 +324,6 @@ class ElmoModel(ElmoPreTrainedModel):
 
     def __init__(self, config: ElmoConfig) -> None:
         super().__init__(config)
-        marks = (config.bos_token_id, config.eos_token_id)
-        if config.sentence_boundaries and not all(mark is not None and mark < config.vocab_size for mark in marks):
-            raise ValueError(
-                f"bos_token_id and eos_token_id must be below vocab_size, {config.vocab_size}; "
-                f"got {marks[0]} and {marks[1]}."
-            )
         is_character_model = config.input_type == CHARACTER_INPUT
         self.char_encoder: Any = ElmoCharacterEncoder(config) if is_character_model else None
         self.word_embeddings: Any = None
@@ -497,7 +491,12 @@ class ElmoModel(ElmoPreTrainedModel):
         if not config.sentence_boundaries:
             width = config.max_characters_per_token if self.char_encoder is not None else 1
             return torch.zeros(0, width, dtype=torch.long, device=device)
-        marks = torch.tensor([[config.bos_token_id], [config.eos_token_id]], device=device)
+        bos, eos = config.bos_token_id, config.eos_token_id
+        if bos is None or eos is None or max(bos, eos) >= config.vocab_size:
+            raise ValueError(
+                f"bos_token_id and eos_token_id must be below vocab_size, {config.vocab_size}; got {bos} and {eos}."
+            )
+        marks = torch.tensor([[bos], [eos]], device=device)
         if self.char_encoder is not None:
             rows = marks.new_full((2, config.max_characters_per_token), CHARACTER_PAD_ID)
             rows[:, 0], rows[:, 1:2], rows[:, 2] = BOW_ID, marks, EOW_ID

@@ -235,9 +235,7 @@ class FastLstm(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(  # type: ignore[override]
-        ctx: Any, grad_outputs: Tensor, grad_hidden: Tensor, grad_cell: Tensor
-    ) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_outputs: Tensor, grad_hidden: Tensor, grad_cell: Tensor) -> tuple[Tensor | None, ...]:
         inputs, outputs, input_weight, state_weight, bias, projection, *trace = ctx.saved_tensors
         batch_sizes, cell_clip, projection_clip, hidden_dtype, cell_dtype = ctx.settings
         direction = Direction(input_weight, state_weight, bias, projection, cell_clip, projection_clip)

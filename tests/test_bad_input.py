@@ -121,7 +121,7 @@ def test_model_embeddings() -> None:
     with pytest.raises(
         ValueError, match="bos_token_id and eos_token_id must be below vocab_size, 5; got None and None"
     ):
-        tiny_model(input_type="words", vocab_size=5)
+        tiny_model(input_type="words", vocab_size=5)(torch.ones(1, 2, dtype=torch.long))
     words = tiny_model(input_type="words", vocab_size=5, bos_token_id=1, eos_token_id=2)
     with pytest.raises(ValueError, match=r"\[batch, words\] or \[batch, words, 1\], word ids; got \[1, 2, 50\]"):
         words(torch.ones(1, 2, 50, dtype=torch.long))
