@@ -13,13 +13,12 @@ import json
 import random
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from datasets import Dataset, disable_progress_bars
-from machine import stamp
+from machine import in_turns, stamp
 
 from modeling_elmo import ElmoConfig, ElmoEncoder, ElmoModel, ElmoTokenizer
 from modeling_elmo.encode_batches import Batch, Window, plan
@@ -102,12 +101,7 @@ def main() -> None:
             "datasets.map": lambda: mapped(corpus),
             "datasets.map, Arrow format": lambda: mapped(corpus.with_format("arrow")),
         }
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(arguments.repeat):
-            for name, way in ways.items():
-                start = time.perf_counter()
-                way()
-                seconds[name].append(time.perf_counter() - start)
+        seconds = in_turns(ways, arguments.repeat)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     figures = {
         "sentences": len(texts),

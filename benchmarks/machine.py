@@ -4,6 +4,8 @@
 import os
 import platform
 import sys
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -18,6 +20,17 @@ def cpu_name() -> str:
     flags = next((value.split() for key, value in fields.items() if key.strip() == "flags"), [])
     sets = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
     return f"{name} ({', '.join(sets)})"
+
+
+def in_turns(ways: Mapping[str, Callable[[], object]], repeat: int) -> dict[str, list[float]]:
+    """Seconds of each run of each way; they take turns, so that a slow spell of the machine hits all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeat):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
 
 
 def stamp() -> dict[str, str | int]:

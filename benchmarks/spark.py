@@ -17,13 +17,12 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from machine import stamp
+from machine import in_turns, stamp
 from pyspark import __version__ as pyspark_version
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -104,12 +103,7 @@ def main() -> None:
         words = results[0][0]
         if results[1][0] != words or abs(results[0][1] - results[1][1]) > 1e-6 * words:
             raise SystemExit(f"the ways disagree: {results}; no figures")
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(arguments.repeat):
-            for name, way in ways.items():
-                start = time.perf_counter()
-                way()
-                seconds[name].append(time.perf_counter() - start)
+        seconds = in_turns(ways, arguments.repeat)
         pool.close()
         pool.join()
         spark.stop()

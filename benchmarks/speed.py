@@ -12,7 +12,6 @@ result gets no figure. The clock covers everything from words to float32 arrays.
 
 import argparse
 import json
-import math
 import statistics
 import subprocess
 import sys
@@ -169,7 +168,7 @@ def main() -> None:
     if arguments.out:
         arguments.out.write_text(json.dumps(report, indent=1) + "\n")
     for row in table:
-        print({key: value for key, value in row.items() if key not in ("do", "every") and value is not math.nan})
+        print({key: value for key, value in row.items() if key not in ("do", "every")})
     print(json.dumps({key: report[key] for key in ("cpu", "threads", "torch", "differences", "ceiling")}, indent=1))
 
 

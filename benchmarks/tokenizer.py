@@ -10,13 +10,12 @@ all of them; printed is the median. All methods must give the same ids, or nothi
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from machine import stamp
+from machine import in_turns, stamp
 
 from modeling_elmo import ElmoTokenizer
 
@@ -70,12 +69,7 @@ def main() -> None:
     if not torch.equal(methods["lists of words"](), expected):
         raise SystemExit("the methods disagree: no figures")
     words = {name: int((method()[:, :, 0] != 0).sum()) for name, method in methods.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in methods}
-    for _ in range(arguments.repeat):
-        for name, method in methods.items():
-            start = time.perf_counter()
-            method()
-            seconds[name].append(time.perf_counter() - start)
+    seconds = in_turns(methods, arguments.repeat)
     figures = {name: round(words[name] / statistics.median(times)) for name, times in seconds.items()}
     print(json.dumps({**stamp(), "sentences": len(batch), "words_per_second": figures}, indent=2))
 

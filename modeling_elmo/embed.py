@@ -25,7 +25,7 @@ from .embed_inputs import Input
 from .embed_rows import STOP, RowPolicy, Shard, shard_windows
 from .embed_shards import MANIFEST, ShardFolder, Statistics, read_json, sync_folder, whole_file, write_json
 from .encode_output import to_arrow
-from .encode_stream import EncodedWindow
+from .encode_stream import EncodedWindow, counting_on
 from .encode_vectors import ALL_LAYERS
 from .encoder import ElmoEncoder
 
@@ -217,17 +217,9 @@ class EmbedJob:
     def _encode(self, done: dict[int, Statistics], total: int | None) -> None:
         finished = sum(part.rows for part in done.values())
         bar = tqdm(total=total, initial=finished, unit="sentence", disable=True if self.quiet else None, smoothing=0.05)
-        words = 0
-
-        def on_batch(num_sentences: int, num_words: int) -> None:
-            nonlocal words
-            words += num_words
-            bar.set_postfix_str(f"{words / max(bar.format_dict['elapsed'], 1e-9):.0f} words/s", refresh=False)
-            bar.update(num_sentences)
-
         shards = shard_windows(self.source.rows(), self.policy, self.options.shard_rows, done)
         limits = (self.options.batch_size, self.options.max_tokens_per_batch)
-        windows = self.encoder.encode_windows(shards, self.kind, *limits, on_batch=on_batch)
+        windows = self.encoder.encode_windows(shards, self.kind, *limits, on_batch=counting_on(bar))
         # One shard is written while the next one is computed.
         with bar, ThreadPoolExecutor(1, thread_name_prefix="elmo-writer") as pool:
             writing: Future | None = None

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from .encode_batches import Batch, SplitWindow, Window, Words, ahead, plan
 from .encode_vectors import VectorKind, batch_vectors
@@ -53,6 +54,19 @@ class Budget:
                 f"max_tokens_per_batch={self.tokens} would have avoided it.",
                 stacklevel=2,
             )
+
+
+def counting_on(bar: tqdm) -> Callable[[int, int], None]:
+    """A function for `encode_windows`'s `on_batch` that moves a progress bar on and shows words a second."""
+    words = 0
+
+    def on_batch(num_sentences: int, num_words: int) -> None:
+        nonlocal words
+        words += num_words
+        bar.set_postfix_str(f"{words / max(bar.format_dict['elapsed'], 1e-9):.0f} words/s", refresh=False)
+        bar.update(num_sentences)
+
+    return on_batch
 
 
 class _Copy:

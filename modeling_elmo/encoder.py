@@ -14,7 +14,7 @@ from tqdm import tqdm
 from .encode_batches import Sentence, Window
 from .encode_identity import config_json, fingerprint, nameless, rebuilt_model, weights_bytes
 from .encode_output import OUTPUTS, Output, collected
-from .encode_stream import Budget, EncodedWindow, encode_windows
+from .encode_stream import Budget, EncodedWindow, counting_on, encode_windows
 from .encode_vectors import VectorKind, parse_dtype, vector_kind
 from .modeling_elmo import ElmoModel
 from .tokenization_elmo import ElmoTokenizer
@@ -138,16 +138,8 @@ class ElmoEncoder:
         kind = self.vector_kind(layer, pooling, normalize, dtype, output)
         total = len(items) if hasattr(items, "__len__") else None
         with tqdm(total=total, unit="sentence", disable=not show_progress_bar) as bar:
-            words = 0
-
-            def on_batch(num_sentences: int, num_words: int) -> None:
-                nonlocal words
-                words += num_words
-                bar.set_postfix_str(f"{words / max(bar.format_dict['elapsed'], 1e-9):.0f} words/s", refresh=False)
-                bar.update(num_sentences)
-
             windows = _windows(items)
-            done = list(self.encode_windows(windows, kind, batch_size, max_tokens_per_batch, device, on_batch))
+            done = list(self.encode_windows(windows, kind, batch_size, max_tokens_per_batch, device, counting_on(bar)))
             bar.update(sum(window.lengths.count(0) for window in done))
         result = collected(done, kind, output)
         return result[0] if is_single and output != "arrow" else result
