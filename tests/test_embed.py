@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 from elmo_testing import ROOT, tiny_model
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 from tolerances import BATCHING_SMALL, FLOAT16, SAME_BATCH
@@ -166,6 +166,7 @@ def test_hdf5_by_sentence(model: str, encoder: ElmoEncoder, here: Path, capsys: 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.text("ab./ :", max_size=5), max_size=6))
+@example(["::", "::/:"])
 def test_sentences_that_can_be_keys_are_found_again(sentences: list[str]) -> None:
     keys, taken = SentenceKeys(), []
     with h5py.File(io.BytesIO(), "w") as file:
@@ -176,7 +177,10 @@ def test_sentences_that_can_be_keys_are_found_again(sentences: list[str]) -> Non
                 file.create_dataset(hdf5_path(sentence), data=number)
                 taken.append(sentence)
             else:
-                with pytest.raises(ValueError, match="create"):
+                # h5py has an error of its own for a name below a data set: TypeError.
+                with pytest.raises(
+                    (ValueError, TypeError), match=r"create|Incompatible object \(Dataset\) already exists"
+                ):
                     file.create_dataset(hdf5_path(sentence) or ".", data=number)
         assert [sentences[file[sentence][()]] for sentence in taken] == taken
 
