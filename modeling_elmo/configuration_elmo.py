@@ -26,12 +26,14 @@ WORD_INPUT = "words"
 INPUT_TYPES = (CHARACTER_INPUT, WORD_INPUT)
 CNN_ACTIVATIONS = ("relu", "tanh")
 RECURRENCES = ("auto", "reference", "cpu")
+SOFTMAXES = ("full", "sampled", "adaptive")
 MIX_LAYER_NORMS = (None, "with_boundaries", "without_boundaries")
 
 # What remote code needs to find the classes: every head, also in a repository of the base model.
 AUTO_MAP = {
     "AutoConfig": "configuration_elmo.ElmoConfig",
     "AutoModel": "modeling_elmo.ElmoModel",
+    "AutoModelForPreTraining": "pretraining_elmo.ElmoForPreTraining",
 }
 
 _FILTERS_2048 = [[1, 32], [2, 32], [3, 64], [4, 128], [5, 256], [6, 512], [7, 1024]]
@@ -76,6 +78,17 @@ def _filters(value: Any) -> list[list[int]]:
     return filters
 
 
+def _cutoffs(value: Any, words: int) -> list[int]:
+    if value is None:
+        value = sorted({max(1, words // 8), max(1, words // 2)})
+    rising = isinstance(value, list) and value and all(type(cutoff) is int for cutoff in value)
+    if not rising or value != sorted(set(value)) or not 0 < value[0] <= value[-1] < words:
+        raise ValueError(
+            f"adaptive_softmax_cutoffs must be rising integers between 0 and word_vocab_size, {words}; got {value!r}."
+        )
+    return value
+
+
 class ElmoConfig(PretrainedConfig):
     r"""The architecture of a bidirectional language model (biLM) and what its first output is.
 
@@ -110,6 +123,15 @@ class ElmoConfig(PretrainedConfig):
             `"with_boundaries"` (AllenNLP) or `"without_boundaries"` (bilm-tf). For parity only: it makes a vector
             depend on the batch.
         output_dropout: dropout on the mixes in training; the paper uses 0.5.
+        lstm_dropout: dropout in training on the input of every LSTM layer and on the last one's output; bilm-tf's
+            recipe has 0.1.
+        word_vocab_size: number V of words that the language model predicts (`ElmoForPreTraining`); None without one.
+        word_bos_id, word_eos_id: ids of `<S>` and `</S>` in that vocabulary, which is `vocab.txt` in the model folder.
+        softmax: `"full"`, `"sampled"` (in training; scores are exact) or `"adaptive"`.
+        num_sampled_words: size of the sample.
+        adaptive_softmax_cutoffs: ids, rising, at which the vocabulary is cut; default: the most frequent eighth and
+            the first half.
+        adaptive_softmax_factor: how many times fewer numbers each part has than the one before.
         stored_initial_state: whether the LSTMs start from the state stored with the weights
             (see `ElmoModel.calibrate_initial_state`) instead of zero.
         word_cache_size: words whose vectors are kept across batches, on a CPU in float32 and without gradients; 0 for
@@ -147,6 +169,14 @@ class ElmoConfig(PretrainedConfig):
         freeze_scalar_mix: bool = False,
         mix_layer_norm: str | None = None,
         output_dropout: float = 0.0,
+        lstm_dropout: float = 0.0,
+        word_vocab_size: int | None = None,
+        word_bos_id: int | None = None,
+        word_eos_id: int | None = None,
+        softmax: str = "full",
+        num_sampled_words: int = 8192,
+        adaptive_softmax_cutoffs: list[int] | None = None,
+        adaptive_softmax_factor: float = 4.0,
         stored_initial_state: bool = False,
         word_cache_size: int = 16384,
         recurrence: str = "auto",
@@ -182,6 +212,16 @@ class ElmoConfig(PretrainedConfig):
         self.freeze_scalar_mix = bool(freeze_scalar_mix)
         self.mix_layer_norm = _choice("mix_layer_norm", mix_layer_norm, MIX_LAYER_NORMS)
         self.output_dropout = float(output_dropout)
+        self.lstm_dropout = float(lstm_dropout)
+        self.word_vocab_size = word_vocab_size and _positive_integer("word_vocab_size", word_vocab_size)
+        self.word_bos_id = word_bos_id
+        self.word_eos_id = word_eos_id
+        self.softmax = _choice("softmax", softmax, SOFTMAXES)
+        self.num_sampled_words = _positive_integer("num_sampled_words", num_sampled_words)
+        self.adaptive_softmax_cutoffs = adaptive_softmax_cutoffs
+        if self.word_vocab_size and softmax == "adaptive":
+            self.adaptive_softmax_cutoffs = _cutoffs(adaptive_softmax_cutoffs, self.word_vocab_size)
+        self.adaptive_softmax_factor = float(adaptive_softmax_factor)
         self.stored_initial_state = bool(stored_initial_state)
         self.word_cache_size = word_cache_size and _positive_integer("word_cache_size", word_cache_size)
         self.recurrence = _choice("recurrence", recurrence, RECURRENCES)
@@ -221,8 +261,9 @@ class ElmoConfig(PretrainedConfig):
             raise ValueError(
                 f"scalar_mix_parameters must have one weight a layer, {self.num_hidden_layers + 1}; got {len(weights)}."
             )
-        if not 0.0 <= self.output_dropout < 1.0:
-            raise ValueError(f"output_dropout must be in [0, 1); got {self.output_dropout}.")
+        for name in ("output_dropout", "lstm_dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name} must be in [0, 1); got {getattr(self, name)}.")
 
     @classmethod
     def from_preset(cls, name: str, **overrides: Any) -> "ElmoConfig":

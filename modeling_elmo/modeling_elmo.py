@@ -19,6 +19,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_elmo import BOW_ID, CHARACTER_INPUT, CHARACTER_PAD_ID, EOW_ID, PAD_ID, ElmoConfig
+from .initialization_elmo import initialized
 from .kernels_elmo import LstmOptions, LstmWeights, projected_lstm
 from .packing_elmo import Packing, add_boundaries, pack, unique_rows, unpack
 from .products_elmo import forget, product, rows_are_independent
@@ -73,24 +74,6 @@ class ElmoModelOutput(ModelOutput):
         if name == "elmo" or layer:
             raise AttributeError(f"{name} was not computed; call the model with output_hidden_states=True.")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-
-class Initialization(NamedTuple):
-    """How bilm-tf draws a module's weights; the biases are constant."""
-
-    uniform: float | None = None  # bound
-    normal: float | None = None  # standard deviation
-    bias: float = 0.0
-    zero_row: bool = False  # row 0 of a table stands for no word and stays zero
-
-
-def initialized(module: Any, **recipe: Any) -> Any:
-    """`module`, with what `ElmoPreTrainedModel._init_weights` will do to it.
-
-    transformers 5 looks at modules that own parameters, and at no other, so a parent cannot do it for its children.
-    """
-    module.initialization = Initialization(**recipe)
-    return module
 
 
 def multiply(linear: Any, rows: Tensor) -> Tensor:
@@ -245,12 +228,14 @@ class ElmoLayer(GradientCheckpointingLayer):
         self.directions: Any = nn.ModuleList(ElmoDirection(config, input_size) for _ in range(config.num_directions))
         # Word vectors are never added to the first layer's outputs.
         self.skip = config.use_skip_connections and index > 0
+        self.dropout = config.lstm_dropout
         self.options = LstmOptions(config.cell_clip, config.projection_clip, config.forget_bias)
 
     def forward(
         self, streams: Tensor, hidden: Tensor, cell: Tensor, batch_sizes: list[int], recurrence: str
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Streams [directions, N, input size] to [directions, N, H], with the states of the ranked sentences."""
+        streams = F.dropout(streams, self.dropout, self.training)  # what the skip connection adds is dropped too
         weights = [direction.weights(streams) for direction in self.directions]
         outputs, hidden, cell = projected_lstm(streams, batch_sizes, weights, hidden, cell, self.options, recurrence)
         return outputs + streams if self.skip else outputs, hidden, cell
@@ -395,15 +380,8 @@ class ElmoModel(ElmoPreTrainedModel):
         else:
             shown, shown_mask = packing, mask
 
-        hidden, cell, surplus = self._initial_states(initial_states, packing, streams)
-        layers = [unpack(streams, shown, shown_mask)]
-        final: list[tuple[Tensor, Tensor]] = []
-        packed_layers = [streams]
-        for index, layer in enumerate(self.layers[:depth]):
-            streams, *after = layer(streams, hidden[index], cell[index], packing.batch_sizes, config.recurrence)
-            packed_layers.append(streams)
-            layers.append(unpack(streams, shown, shown_mask))
-            final.append((after[0], after[1]))
+        packed_layers, states = self.run_layers(streams, packing, initial_states, depth)
+        layers = [unpack(layer, shown, shown_mask) for layer in packed_layers]
 
         word_emb = layers[0][..., : config.projection_size]
         mixes = None
@@ -415,9 +393,33 @@ class ElmoModel(ElmoPreTrainedModel):
             hidden_states=tuple(layers) if output_hidden_states else None,
             elmo_representations=mixes,
             word_emb=word_emb if output_hidden_states else None,
-            states=self._final_states(final, packing, surplus) if return_states else None,
+            states=states if return_states else None,
             attention_mask=shown_mask.long() if return_boundaries else None,
         )
+
+    def run_layers(
+        self,
+        streams: Tensor,
+        packing: Packing,
+        initial_states: ElmoStates | tuple[Tensor, Tensor] | None = None,
+        depth: int | None = None,
+    ) -> tuple[list[Tensor], ElmoStates | None]:
+        """The first `depth` LSTM layers (default: all) over packed word vectors.
+
+        Args:
+            streams: [directions, N, P], each direction in its own order of time.
+
+        Returns:
+            `depth` + 1 packed layers, `streams` first, and the states after each sentence if all layers ran.
+        """
+        hidden, cell, surplus = self._initial_states(initial_states, packing, streams)
+        packed = [streams]
+        final: list[tuple[Tensor, Tensor]] = []
+        for index, layer in enumerate(self.layers[:depth]):
+            streams, *after = layer(packed[-1], hidden[index], cell[index], packing.batch_sizes, self.config.recurrence)
+            packed.append(streams)
+            final.append((after[0], after[1]))
+        return packed, self._final_states(final, packing, surplus)
 
     def _check_inputs(self, ids: Tensor | None, attention_mask: Tensor | None, embeds: Tensor | None) -> Tensor:
         """The mask [B, W] of real words; raises ValueError if the inputs do not make sense."""
@@ -471,7 +473,7 @@ class ElmoModel(ElmoPreTrainedModel):
 
     def _packed_words(self, ids: Tensor | None, embeds: Any, mask: Tensor, packing: Packing) -> Tensor:
         """Word vectors in packed order [N, P], each distinct word computed once."""
-        boundaries = self._boundary_rows(mask.device)
+        boundaries = self._boundary_rows(mask.device)[: len(packing.boundary_slots)]
         if ids is not None:
             words = ids.reshape(*mask.shape, boundaries.shape[1])[mask].long()
             distinct, index = unique_rows(torch.cat([words, boundaries]))
@@ -543,7 +545,10 @@ class ElmoModel(ElmoPreTrainedModel):
 
     def _final_states(
         self, final: list[tuple[Tensor, Tensor]], packing: Packing, surplus: ElmoStates | None
-    ) -> ElmoStates:
+    ) -> ElmoStates | None:
+        """The states after the sentences, in the batch's order; None unless every layer ran."""
+        if len(final) < len(self.layers):
+            return None
         states = []
         for index in range(2):
             ranked = torch.stack([layer[index] for layer in final]).permute(2, 0, 1, 3)

@@ -18,7 +18,7 @@ from transformers import BatchEncoding, PreTrainedTokenizer
 from transformers.utils import PaddingStrategy
 
 from .alphabet_elmo import CharacterAlphabet, Rows, WordVocabulary
-from .configuration_elmo import PAD_ID
+from .configuration_elmo import CHARACTER_INPUT, PAD_ID, WORD_INPUT
 from .splitting_elmo import SPLITTERS, split_texts
 
 Span = tuple[int, int]
@@ -96,6 +96,8 @@ class ElmoTokenizer(PreTrainedTokenizer):
 
     Args:
         vocab_file: one word a line, for models with a word vocabulary.
+        input_type: `"words"` or `"characters"`, as in `ElmoConfig`; default: words if there is a `vocab_file`. A language
+            model of characters has one too, which is not the tokenizer's business.
         splitter: how raw text becomes words: `"moses"` (English, as in the 1 Billion Word benchmark), `"whitespace"`,
             or `"characters"` (each a word, as for proteins). Lists of words (`is_split_into_words=True`)
             pass as they are.
@@ -109,6 +111,7 @@ class ElmoTokenizer(PreTrainedTokenizer):
     def __init__(
         self,
         vocab_file: str | None = None,
+        input_type: str | None = None,
         splitter: str = "moses",
         max_characters_per_token: int = 50,
         pad_token: str = "<pad>",
@@ -120,14 +123,17 @@ class ElmoTokenizer(PreTrainedTokenizer):
             raise ValueError(f"splitter must be one of {', '.join(map(repr, SPLITTERS))}; got {splitter!r}.")
         self.splitter = splitter
         self.max_characters_per_token = max_characters_per_token
-        self.vocab_file = vocab_file
         self.alphabet: CharacterAlphabet | WordVocabulary
+        if input_type == CHARACTER_INPUT:
+            vocab_file = None
+        self.vocab_file = vocab_file
         if vocab_file is None:
             self.alphabet = CharacterAlphabet(max_characters_per_token, str(pad_token), str(bos_token), str(eos_token))
         else:
             self.alphabet = WordVocabulary(vocab_file, str(pad_token))
         super().__init__(
             vocab_file=vocab_file,
+            input_type=CHARACTER_INPUT if vocab_file is None else WORD_INPUT,
             splitter=splitter,
             max_characters_per_token=max_characters_per_token,
             pad_token=pad_token,

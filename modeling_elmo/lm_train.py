@@ -1,0 +1,223 @@
+# Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
+"""Train a biLM on text files with `transformers.Trainer`, from nothing or from a model that exists."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from .configuration_elmo import WORD_INPUT, ElmoConfig
+from .lm_text import RunningText, SentenceBatches, TextStream, text_files
+from .lm_training import CarriedStates, LanguageModelCollator, LossCurve
+from .lm_vocabulary import LmVocabulary
+from .pretraining_elmo import ElmoForPreTraining
+from .tokenization_elmo import ElmoTokenizer
+
+ROWS = ("sentences", "running")
+OPTIMIZERS = ("adamw", "adagrad")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to train; the defaults suit one small machine, `recipe="adagrad"` settings are bilm-tf's.
+
+    Attributes:
+        text, valid: files or folders, see `lm_text`.
+        output: folder of the model, its curve and its checkpoints.
+        vocabulary: file with one word a line, sorted by frequency; not needed if the model brings its own.
+        model: a model folder or repository to go on from.
+        config: fields of `ElmoConfig` for a new model (or `preset` and what differs from it).
+        splitter: the new model's tokenizer's.
+        rows: `"sentences"`, each from a fresh state, or `"running"` text with carried states.
+        max_tokens: words a step and process of whole sentences, boundaries counted.
+        batch_size, unroll_steps: rows and words of a window of running text.
+        max_steps: updates of the weights.
+        optimizer: `"adamw"`, or `"adagrad"` with the initial accumulator and clip that bilm-tf's scaled loss amounts to.
+        learning_rate, warmup_steps, schedule, weight_decay, max_grad_norm: as in `TrainingArguments`.
+        bf16: products in bfloat16.
+        save_steps, eval_steps, logging_steps: how often.
+        seed: of weights, order and dropout.
+        resume: go on from the last checkpoint in `output`.
+        workers: processes that prepare batches.
+    """
+
+    text: Sequence[str | Path]
+    output: Path
+    valid: Sequence[str | Path] = ()
+    vocabulary: Path | None = None
+    model: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    splitter: str = "moses"
+    rows: str = "sentences"
+    max_tokens: int = 6000
+    batch_size: int = 128
+    unroll_steps: int = 20
+    max_steps: int = 10_000
+    optimizer: str = "adamw"
+    learning_rate: float = 2e-3
+    warmup_steps: int = 200
+    schedule: str = "cosine"
+    weight_decay: float = 0.01
+    max_grad_norm: float | None = None
+    bf16: bool = False
+    save_steps: int = 500
+    eval_steps: int = 500
+    logging_steps: int = 50
+    seed: int = 0
+    resume: bool = False
+    workers: int = 0
+    disable_tqdm: bool = False
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("rows", ROWS), ("optimizer", OPTIMIZERS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {getattr(self, name)!r}.")
+        if self.workers not in (0, 1):
+            raise ValueError(f"workers must be 0 or 1, so that batches keep their order; got {self.workers}.")
+
+
+def new_model(options: TrainOptions, vocabulary: LmVocabulary) -> tuple[ElmoForPreTraining, ElmoTokenizer]:
+    """A model with random weights and its tokenizer."""
+    fields = dict(options.config)
+    preset = fields.pop("preset", None)
+    fields |= {
+        "word_vocab_size": len(vocabulary),
+        "word_bos_id": vocabulary.bos,
+        "word_eos_id": vocabulary.eos,
+    }
+    if fields.get("input_type") == WORD_INPUT:
+        fields |= {"vocab_size": len(vocabulary) + 1}
+        fields |= {"bos_token_id": vocabulary.bos + 1, "eos_token_id": vocabulary.eos + 1}
+    config = ElmoConfig.from_preset(preset, **fields) if preset else ElmoConfig(**fields)
+    word_file = str(options.vocabulary) if config.input_type == WORD_INPUT else None
+    tokenizer = ElmoTokenizer(
+        vocab_file=word_file, splitter=options.splitter, max_characters_per_token=config.max_characters_per_token
+    )
+    return ElmoForPreTraining(config), tokenizer
+
+
+def load_model(options: TrainOptions) -> tuple[ElmoForPreTraining, ElmoTokenizer, LmVocabulary]:
+    """The model to train, its tokenizer and the words it predicts."""
+    if options.model is None:
+        if options.vocabulary is None:
+            raise ValueError("a new model must have a vocabulary; make one with `elmo vocabulary`.")
+        vocabulary = LmVocabulary.read(options.vocabulary)
+        return *new_model(options, vocabulary), vocabulary
+    vocabulary = LmVocabulary.read(options.vocabulary or options.model)
+    fields = {"word_vocab_size": len(vocabulary), "word_bos_id": vocabulary.bos, "word_eos_id": vocabulary.eos}
+    model = ElmoForPreTraining.from_pretrained(
+        options.model,
+        **fields,
+        # A new vocabulary starts with a new softmax.
+        ignore_mismatched_sizes=options.vocabulary is not None,
+    )
+    return model, ElmoTokenizer.from_pretrained(options.model), vocabulary
+
+
+def optimizer_for(model: ElmoForPreTraining, options: TrainOptions) -> torch.optim.Optimizer | None:
+    """bilm-tf's Adagrad; None leaves AdamW to Trainer."""
+    if options.optimizer != "adagrad":
+        return None
+    # bilm-tf multiplies the loss by the window's length; with Adagrad that is the same as a smaller accumulator.
+    return torch.optim.Adagrad(
+        model.parameters(), lr=options.learning_rate, initial_accumulator_value=1.0 / options.unroll_steps**2
+    )
+
+
+def training_arguments(options: TrainOptions) -> TrainingArguments:
+    default_norm = 10.0 / options.unroll_steps if options.optimizer == "adagrad" else 1.0
+    return TrainingArguments(
+        output_dir=str(options.output / "checkpoints"),
+        max_steps=options.max_steps,
+        per_device_train_batch_size=1,  # each item is a batch
+        per_device_eval_batch_size=1,
+        learning_rate=options.learning_rate,
+        warmup_steps=options.warmup_steps,
+        lr_scheduler_type=options.schedule,
+        weight_decay=options.weight_decay,
+        max_grad_norm=default_norm if options.max_grad_norm is None else options.max_grad_norm,
+        bf16=options.bf16,
+        use_cpu=not torch.cuda.is_available(),
+        save_steps=options.save_steps,
+        save_total_limit=2,
+        eval_strategy="steps" if options.valid else "no",
+        eval_steps=options.eval_steps,
+        prediction_loss_only=True,
+        label_names=["labels"],
+        logging_steps=options.logging_steps,
+        seed=options.seed,
+        dataloader_num_workers=options.workers,
+        remove_unused_columns=False,
+        ignore_data_skip=True,  # the text stream skips by itself, without encoding
+        accelerator_config={"dispatch_batches": False},  # each process reads the text and encodes its own share
+        report_to="tensorboard" if _has_tensorboard() else "none",
+        disable_tqdm=options.disable_tqdm,
+    )
+
+
+def _has_tensorboard() -> bool:
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def train(options: TrainOptions) -> ElmoForPreTraining:
+    """Train, and leave in `options.output` a model folder with `vocab.txt`, `curve.csv` and `checkpoints`.
+
+    Raises:
+        FileNotFoundError, ValueError: text, vocabulary or model are missing or wrong.
+        FileExistsError: `output` has checkpoints, and `resume` was not asked for.
+    """
+    arguments = training_arguments(options)
+    options.output.mkdir(parents=True, exist_ok=True)
+    last = get_last_checkpoint(arguments.output_dir) if os.path.isdir(arguments.output_dir) else None
+    if last is not None and not options.resume:
+        raise FileExistsError(f"{options.output} has checkpoints of an earlier run; go on with resume, or choose another.")
+    model, tokenizer, vocabulary = load_model(options)
+    text = TextStream(tuple(text_files(options.text)), seed=options.seed)
+    batches: SentenceBatches | RunningText
+    callbacks = [LossCurve(options.output)]
+    if options.rows == "running":
+        batches = RunningText(text, options.batch_size, options.unroll_steps, arguments.world_size)
+        callbacks.append(CarriedStates(model))
+    else:
+        batches = SentenceBatches(text, options.max_tokens)
+    if last is not None:
+        batches.skip = int(last.rpartition("-")[2]) * arguments.world_size
+    valid = None
+    if options.valid:
+        valid = SentenceBatches(TextStream(tuple(text_files(options.valid))), options.max_tokens, endless=False)
+    optimizer = optimizer_for(model, options)
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        data_collator=LanguageModelCollator(tokenizer, vocabulary),
+        train_dataset=batches,
+        eval_dataset=valid,
+        optimizers=(optimizer, None),
+        callbacks=callbacks,
+    )
+    trainer.train(resume_from_checkpoint=last)
+    if trainer.is_world_process_zero():
+        save(model, tokenizer, vocabulary, options.output)
+    return model
+
+
+def save(model: ElmoForPreTraining, tokenizer: ElmoTokenizer, vocabulary: LmVocabulary, folder: Path) -> None:
+    """A model folder that loads anywhere."""
+    from .conversion.model_files import write_code
+
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    vocabulary.write(folder)
+    write_code(folder)
+
+
+__all__ = ["TrainOptions", "train"]
