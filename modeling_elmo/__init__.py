@@ -1,16 +1,41 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """ELMo (Peters et al. 2018) as a native Hugging Face model. Importing registers it with the Auto classes."""
 
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForPreTraining,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
 
 from ._version import __version__
 from .configuration_elmo import ElmoConfig
 from .encoder import ElmoEncoder
+from .heads_elmo import ElmoForSequenceClassification, ElmoForTokenClassification
 from .modeling_elmo import ElmoModel, ElmoModelOutput, ElmoStates
+from .pretraining_elmo import ElmoForPreTraining
+from .scoring import ElmoScorer
 from .tokenization_elmo import ElmoTokenizer
 
 AutoConfig.register("elmo", ElmoConfig, exist_ok=True)
 AutoModel.register(ElmoConfig, ElmoModel, exist_ok=True)
+AutoModelForPreTraining.register(ElmoConfig, ElmoForPreTraining, exist_ok=True)
+AutoModelForTokenClassification.register(ElmoConfig, ElmoForTokenClassification, exist_ok=True)
+AutoModelForSequenceClassification.register(ElmoConfig, ElmoForSequenceClassification, exist_ok=True)
 AutoTokenizer.register(ElmoConfig, slow_tokenizer_class=ElmoTokenizer, exist_ok=True)
 
-__all__ = ["ElmoConfig", "ElmoEncoder", "ElmoModel", "ElmoModelOutput", "ElmoStates", "ElmoTokenizer", "__version__"]
+__all__ = [
+    "ElmoConfig",
+    "ElmoEncoder",
+    "ElmoForPreTraining",
+    "ElmoForSequenceClassification",
+    "ElmoForTokenClassification",
+    "ElmoModel",
+    "ElmoModelOutput",
+    "ElmoScorer",
+    "ElmoStates",
+    "ElmoTokenizer",
+    "__version__",
+]

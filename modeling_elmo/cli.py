@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The command `elmo`: embed text; convert old checkpoints, export them back, verify them.
+"""The command `elmo`: embed text; train language models and score with them; convert old checkpoints.
 
 Exit codes: 0 if all went well, 1 if something failed or differs, 2 for wrong usage. Errors are one line on stderr.
 """
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from ._version import __version__
 from .embed_command import add_embed
+from .lm_commands import add_language_model
 from .splitting_elmo import SPLITTERS
 
 
@@ -50,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"modeling_elmo {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_embed(commands)
+    add_language_model(commands)
 
     command = commands.add_parser(
         "convert", help="old checkpoint (options.json, HDF5 weights) to a Hugging Face folder"

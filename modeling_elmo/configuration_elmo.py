@@ -26,6 +26,7 @@ WORD_INPUT = "words"
 INPUT_TYPES = (CHARACTER_INPUT, WORD_INPUT)
 CNN_ACTIVATIONS = ("relu", "tanh")
 RECURRENCES = ("auto", "reference", "cpu")
+SENTENCE_POOLINGS = ("mean", "max")
 SOFTMAXES = ("full", "sampled", "adaptive")
 MIX_LAYER_NORMS = (None, "with_boundaries", "without_boundaries")
 
@@ -34,6 +35,8 @@ AUTO_MAP = {
     "AutoConfig": "configuration_elmo.ElmoConfig",
     "AutoModel": "modeling_elmo.ElmoModel",
     "AutoModelForPreTraining": "pretraining_elmo.ElmoForPreTraining",
+    "AutoModelForTokenClassification": "heads_elmo.ElmoForTokenClassification",
+    "AutoModelForSequenceClassification": "heads_elmo.ElmoForSequenceClassification",
 }
 
 _FILTERS_2048 = [[1, 32], [2, 32], [3, 64], [4, 128], [5, 256], [6, 512], [7, 1024]]
@@ -125,6 +128,11 @@ class ElmoConfig(PretrainedConfig):
         output_dropout: dropout on the mixes in training; the paper uses 0.5.
         lstm_dropout: dropout in training on the input of every LSTM layer and on the last one's output; bilm-tf's
             recipe has 0.1.
+        classifier_dropout: of the heads, on the mix; 0.5 in the paper.
+        scalar_mix_l2: strength of the heads' penalty on the squares of the mix's weights; the paper has 0.001 to 1.
+        trainable_parts: modules of the biLM that the heads train, such as `"char_encoder"`, `"layers"` or `"layers.1"`;
+            none by default.
+        sentence_pooling: what `ElmoForSequenceClassification` makes of a sentence's vectors, of `"mean"` and `"max"`.
         word_vocab_size: number V of words that the language model predicts (`ElmoForPreTraining`); None without one.
         word_bos_id, word_eos_id: ids of `<S>` and `</S>` in that vocabulary, which is `vocab.txt` in the model folder.
         softmax: `"full"`, `"sampled"` (in training; scores are exact) or `"adaptive"`.
@@ -170,6 +178,10 @@ class ElmoConfig(PretrainedConfig):
         mix_layer_norm: str | None = None,
         output_dropout: float = 0.0,
         lstm_dropout: float = 0.0,
+        classifier_dropout: float = 0.5,
+        scalar_mix_l2: float = 0.001,
+        trainable_parts: list[str] | None = None,
+        sentence_pooling: list[str] | None = None,
         word_vocab_size: int | None = None,
         word_bos_id: int | None = None,
         word_eos_id: int | None = None,
@@ -213,6 +225,12 @@ class ElmoConfig(PretrainedConfig):
         self.mix_layer_norm = _choice("mix_layer_norm", mix_layer_norm, MIX_LAYER_NORMS)
         self.output_dropout = float(output_dropout)
         self.lstm_dropout = float(lstm_dropout)
+        self.classifier_dropout = float(classifier_dropout)
+        self.scalar_mix_l2 = float(scalar_mix_l2)
+        self.trainable_parts = list(trainable_parts or ())
+        self.sentence_pooling = [
+            _choice("sentence_pooling", p, SENTENCE_POOLINGS) for p in sentence_pooling or ["mean"]
+        ]
         self.word_vocab_size = word_vocab_size and _positive_integer("word_vocab_size", word_vocab_size)
         self.word_bos_id = word_bos_id
         self.word_eos_id = word_eos_id
@@ -261,7 +279,7 @@ class ElmoConfig(PretrainedConfig):
             raise ValueError(
                 f"scalar_mix_parameters must have one weight a layer, {self.num_hidden_layers + 1}; got {len(weights)}."
             )
-        for name in ("output_dropout", "lstm_dropout"):
+        for name in ("output_dropout", "lstm_dropout", "classifier_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name} must be in [0, 1); got {getattr(self, name)}.")
 

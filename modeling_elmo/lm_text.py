@@ -97,7 +97,7 @@ class TextStream:
         yield from waiting
 
 
-class SentenceBatches(IterableDataset):  # type: ignore[type-arg]
+class SentenceBatches(IterableDataset):
     """Batches of whole sentences of about one length, endless or once through.
 
     Each item is a batch, `{"words": list of sentences}`, so a loader's batch size is 1.
@@ -154,7 +154,7 @@ class SentenceBatches(IterableDataset):  # type: ignore[type-arg]
         return batches
 
 
-class RunningText(IterableDataset):  # type: ignore[type-arg]
+class RunningText(IterableDataset):
     """Windows of contiguous text, row by row, for states carried from window to window; endless.
 
     Row r of each window goes on where row r of the window before stopped. Sentences follow one another as

@@ -1,6 +1,7 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """Train a biLM on text files with `transformers.Trainer`, from nothing or from a model that exists."""
 
+import importlib.util
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ OPTIMIZERS = ("adamw", "adagrad")
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to train; the defaults suit one small machine, `recipe="adagrad"` settings are bilm-tf's.
+    """How to train; the defaults suit a small model on one machine.
 
     Attributes:
         text, valid: files or folders, see `lm_text`.
@@ -161,11 +162,7 @@ def training_arguments(options: TrainOptions) -> TrainingArguments:
 
 
 def _has_tensorboard() -> bool:
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return importlib.util.find_spec("tensorboard") is not None
 
 
 def train(options: TrainOptions) -> ElmoForPreTraining:
@@ -179,7 +176,9 @@ def train(options: TrainOptions) -> ElmoForPreTraining:
     options.output.mkdir(parents=True, exist_ok=True)
     last = get_last_checkpoint(arguments.output_dir) if os.path.isdir(arguments.output_dir) else None
     if last is not None and not options.resume:
-        raise FileExistsError(f"{options.output} has checkpoints of an earlier run; go on with resume, or choose another.")
+        raise FileExistsError(
+            f"{options.output} has checkpoints of an earlier run; go on with resume, or choose another."
+        )
     model, tokenizer, vocabulary = load_model(options)
     text = TextStream(tuple(text_files(options.text)), seed=options.seed)
     batches: SentenceBatches | RunningText

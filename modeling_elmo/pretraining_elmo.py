@@ -14,16 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.utils import ModelOutput, can_return_tuple
 
-from .alphabet_elmo import CharacterAlphabet
 from .configuration_elmo import ElmoConfig
-from .initialization_elmo import initialized
-from .kernels_elmo import projected_lstm
 from .modeling_elmo import ElmoModel, ElmoPreTrainedModel, ElmoStates
 from .packing_elmo import Packing, pack, place
-from .products_elmo import product
-from .recurrence_elmo import run_direction
 from .softmax_elmo import IGNORED, ElmoSoftmax
-from .word_cache_elmo import WordCache
 
 
 @dataclass
@@ -102,7 +96,7 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
         for name, given in (("labels", labels), ("reverse_labels", reverse_labels)):
             self._check_labels(name, given, mask)
         running = reverse_input_ids is not None
-        if running:
+        if reverse_input_ids is not None:
             if input_ids is None or reverse_input_ids.shape != input_ids.shape:
                 raise ValueError(
                     f"reverse_input_ids must have the shape of input_ids; got {list(reverse_input_ids.shape)}."
@@ -111,7 +105,7 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
                 raise ValueError("running text must have no padding; got rows of zeros or an attention_mask with 0.")
         packing = pack(mask, self.config.sentence_boundaries and not running)
         if running:
-            both = [input_ids, reverse_input_ids][: self.config.num_directions]
+            both: Any = [input_ids, reverse_input_ids][: self.config.num_directions]
             streams = torch.stack([elmo._packed_words(ids, None, mask, packing) for ids in both])
         else:
             streams = elmo._directions(elmo._packed_words(input_ids, inputs_embeds, mask, packing), packing)
@@ -119,8 +113,8 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
         tops = F.dropout(packed[-1], self.config.lstm_dropout, self.training)
 
         if running:
-            given = [labels, reverse_labels][: self.config.num_directions]
-            targets = None if labels is None else [self._running_targets(ids, packing, mask) for ids in given]
+            texts = [labels, reverse_labels][: self.config.num_directions]
+            targets = None if labels is None else [self._running_targets(ids, packing, mask) for ids in texts]
             predictors = torch.ones(packing.num_slots, dtype=torch.bool, device=mask.device)
         else:
             targets = None if labels is None else self._sentence_targets(labels, packing, mask)

@@ -34,9 +34,7 @@ def sample_log_uniform(words: int, count: int, generator: torch.Generator | None
         draws = torch.cat([draws, new.clamp_(0, words - 1)])
         distinct, index = torch.unique(draws, return_inverse=True)
         if len(distinct) >= count:
-            first = torch.full((len(distinct),), len(draws)).scatter_reduce_(
-                0, index, torch.arange(len(draws)), "amin"
-            )
+            first = torch.full((len(distinct),), len(draws)).scatter_reduce_(0, index, torch.arange(len(draws)), "amin")
             first, order = first.sort()
             return distinct[order[:count]], int(first[count - 1]) + 1
 
@@ -49,7 +47,7 @@ def expected_log_uniform(ids: Tensor, words: int, draws: int) -> Tensor:
 
 
 def _log_prob(logits: Tensor, targets: Tensor) -> Tensor:
-    """log p(target) [n] of logits [n, words], in float32 at least; 0 where the target is `IGNORED`."""
+    """Log p(target) [n] of logits [n, words], in float32 at least; 0 where the target is `IGNORED`."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return -F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none")
 
@@ -68,8 +66,10 @@ class ElmoSoftmax(nn.Module):
         self.linear: Any = None
         self.adaptive: Any = None
         if self.kind == "adaptive":
-            cutoffs = config.adaptive_softmax_cutoffs
-            self.adaptive = nn.AdaptiveLogSoftmaxWithLoss(size, words, cutoffs, div_value=config.adaptive_softmax_factor)
+            cutoffs = config.adaptive_softmax_cutoffs or ()
+            self.adaptive = nn.AdaptiveLogSoftmaxWithLoss(
+                size, words, cutoffs, div_value=config.adaptive_softmax_factor
+            )
             for module in self.adaptive.modules():
                 if isinstance(module, nn.Linear):
                     initialized(module, uniform=module.in_features**-0.5)
@@ -85,7 +85,7 @@ class ElmoSoftmax(nn.Module):
         return -log_probs.sum() / (targets != IGNORED).sum().clamp(min=1)
 
     def log_prob(self, vectors: Tensor, targets: Tensor) -> Tensor:
-        """log p(target) [n] in float32 at least, exact; 0 where the target is `IGNORED`."""
+        """Log p(target) [n] in float32 at least, exact; 0 where the target is `IGNORED`."""
         if self.adaptive is not None:
             return self._adaptive_log_prob(vectors, targets)
         blocks = zip(vectors.split(self._rows()), targets.split(self._rows()), strict=True)
@@ -124,9 +124,13 @@ class ElmoSoftmax(nn.Module):
         return self.linear(vectors.to(self.linear.weight.dtype))
 
     def log_probs(self, vectors: Tensor) -> Tensor:
-        """log p of every word, [n, V]; call it with as many rows as memory has room for V numbers each."""
+        """Log p of every word, [n, V]; call it with as many rows as memory has room for V numbers each."""
         logits = self.logits(vectors)
-        return logits if self.adaptive is not None else F.log_softmax(logits, dim=1, dtype=torch.promote_types(logits.dtype, torch.float32))
+        return (
+            logits
+            if self.adaptive is not None
+            else F.log_softmax(logits, dim=1, dtype=torch.promote_types(logits.dtype, torch.float32))
+        )
 
     def _sampled_loss(self, vectors: Tensor, targets: Tensor) -> Tensor:
         """The true word against a sample that the whole batch shares, corrected for how often words are sampled."""
@@ -134,7 +138,9 @@ class ElmoSoftmax(nn.Module):
             return vectors.sum() * 0.0
         sampled, draws = sample_log_uniform(self.words, self.num_sampled)
         device, dtype = vectors.device, torch.promote_types(vectors.dtype, torch.float32)
-        corrections = [expected_log_uniform(ids.cpu(), self.words, draws).to(device, dtype) for ids in (targets, sampled)]
+        corrections = [
+            expected_log_uniform(ids.cpu(), self.words, draws).to(device, dtype) for ids in (targets, sampled)
+        ]
         sampled = sampled.to(device)
         weight, bias = self.linear.weight, self.linear.bias
         true_logits = (vectors.to(dtype) * weight[targets].to(dtype)).sum(1) + bias[targets] - corrections[0]

@@ -96,8 +96,8 @@ class ElmoTokenizer(PreTrainedTokenizer):
 
     Args:
         vocab_file: one word a line, for models with a word vocabulary.
-        input_type: `"words"` or `"characters"`, as in `ElmoConfig`; default: words if there is a `vocab_file`. A language
-            model of characters has one too, which is not the tokenizer's business.
+        input_type: `"words"` or `"characters"`, as in `ElmoConfig`; default: words if there is a `vocab_file`. A
+            language model of characters has one too, which is not the tokenizer's business.
         splitter: how raw text becomes words: `"moses"` (English, as in the 1 Billion Word benchmark), `"whitespace"`,
             or `"characters"` (each a word, as for proteins). Lists of words (`is_split_into_words=True`)
             pass as they are.

@@ -1,12 +1,12 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """The training text of the bundled English model: a corpus in Penn Treebank style to the words that users' text gives.
 
-Reads a folder of `train.NAME.txt.xz` and `valid.NAME.txt.xz` (a tokenised sentence a line) with `documents.tsv.xz` (which
-lines are a document), and writes `train/0000.txt`, ... with the documents of all sources mixed, and `valid/NAME.txt`. An
-empty line ends a document. Two things change:
+Reads a folder of `train.NAME.txt.xz` and `valid.NAME.txt.xz` (a tokenised sentence a line) with `documents.tsv.xz`
+(which lines are a document), and writes `train/0000.txt`, ... with the documents of all sources mixed, and
+`valid/NAME.txt`. An empty line ends a document. Two things change:
 
-- Contractions are joined (`did n't` to `didn't`, `can not` to `cannot`, `gon na` to `gonna`) and every sentence is split
-  again by the package's own splitter `moses` (`didn 't`), so that the model is trained on the words it will be given.
+- Contractions are joined (`did n't` to `didn't`, `can not` to `cannot`, `gon na` to `gonna`) and every sentence is
+  split again by the package's own splitter `moses` (`didn 't`), so that the model is trained on the words it will be given.
 - The corpus has straight quotes only. In one of ten training documents they become curly, and three dots become `…`,
   before the splitter sees them, so that the model knows what word processors write.
 
