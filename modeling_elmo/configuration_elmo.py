@@ -269,6 +269,12 @@ class ElmoConfig(PretrainedConfig):
                     "without a character projection the number of filters must be projection_size, "
                     f"{self.projection_size}; got {self.num_filters}."
                 )
+        parts = len(self.adaptive_softmax_cutoffs or ())
+        if self.softmax == "adaptive" and self.output_size < self.adaptive_softmax_factor**parts:
+            raise ValueError(
+                f"adaptive_softmax_factor to the power of the number of cutoffs, {parts}, must be at most the output "
+                f"size, {self.output_size}; got {self.adaptive_softmax_factor:g}."
+            )
         if stored_hidden_size not in (None, self.hidden_size):
             raise ValueError(
                 f"hidden_size follows from the directions' output size and must be {self.hidden_size}; "

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from .configuration_elmo import WORD_INPUT, ElmoConfig
 from .lm_text import RunningText, SentenceBatches, TextStream, text_files
-from .lm_training import CarriedStates, LanguageModelCollator, LossCurve
+from .lm_training import CarriedStates, LanguageModelCollator, LossCurve, RandomState
 from .lm_vocabulary import LmVocabulary
 from .pretraining_elmo import ElmoForPreTraining
 from .tokenization_elmo import ElmoTokenizer
@@ -38,7 +38,7 @@ class TrainOptions:
         max_tokens: words a step and process of whole sentences, boundaries counted.
         batch_size, unroll_steps: rows and words of a window of running text.
         max_steps: updates of the weights.
-        optimizer: `"adamw"`, or `"adagrad"` with the initial accumulator and clip that bilm-tf's scaled loss amounts to.
+        optimizer: `"adamw"`, or `"adagrad"` with the accumulator and the clip that bilm-tf's scaled loss amounts to.
         learning_rate, warmup_steps, schedule, weight_decay, max_grad_norm: as in `TrainingArguments`.
         bf16: products in bfloat16.
         save_steps, eval_steps, logging_steps: how often.
@@ -179,10 +179,11 @@ def train(options: TrainOptions) -> ElmoForPreTraining:
         raise FileExistsError(
             f"{options.output} has checkpoints of an earlier run; go on with resume, or choose another."
         )
-    model, tokenizer, vocabulary = load_model(options)
     text = TextStream(tuple(text_files(options.text)), seed=options.seed)
+    set_seed(options.seed)
+    model, tokenizer, vocabulary = load_model(options)
     batches: SentenceBatches | RunningText
-    callbacks = [LossCurve(options.output)]
+    callbacks: list[TrainerCallback] = [LossCurve(options.output), RandomState()]
     if options.rows == "running":
         batches = RunningText(text, options.batch_size, options.unroll_steps, arguments.world_size)
         callbacks.append(CarriedStates(model))

@@ -51,6 +51,36 @@ class LanguageModelCollator:
         return labels
 
 
+def _checkpoint_file(args: Any, step: int, name: str) -> Path:
+    process = f".{args.process_index}" if args.world_size > 1 else ""
+    return Path(args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{step}", f"{name}{process}.safetensors")
+
+
+class RandomState(TrainerCallback):
+    """Keeps the random numbers' state in the checkpoints; Trainer's own is not read when the text skips by itself."""
+
+    def __init__(self) -> None:
+        self.restored: dict[str, Tensor] | None = None
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        states = {"cpu": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            states["cuda"] = torch.cuda.get_rng_state()
+        save_file(states, _checkpoint_file(args, state.global_step, "random_state"))
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        file = _checkpoint_file(args, state.global_step, "random_state")
+        self.restored = load_file(file) if state.global_step and file.is_file() else None
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Not before the first step, for the loader draws a number when it starts."""
+        if self.restored is not None:
+            torch.set_rng_state(self.restored["cpu"])
+            if "cuda" in self.restored and torch.cuda.is_available():
+                torch.cuda.set_rng_state(self.restored["cuda"])
+            self.restored = None
+
+
 class CarriedStates(TrainerCallback):
     """Starts each training batch from the states that the one before ended in, and keeps them in the checkpoints."""
 
@@ -67,19 +97,14 @@ class CarriedStates(TrainerCallback):
             self.states = ElmoStates(*(state.detach() for state in output.states))
             output.states = None
 
-    def _file(self, args: Any, step: int) -> Path:
-        process = f".{args.process_index}" if args.world_size > 1 else ""
-        return Path(args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{step}", f"carried_states{process}.safetensors")
-
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.states is not None:
-            file = self._file(args, state.global_step)
             tensors = {name: tensor.contiguous() for name, tensor in self.states._asdict().items()}
-            save_file(tensors, file)
+            save_file(tensors, _checkpoint_file(args, state.global_step, "carried_states"))
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step:
-            self.states = ElmoStates(**load_file(self._file(args, state.global_step)))
+            self.states = ElmoStates(**load_file(_checkpoint_file(args, state.global_step, "carried_states")))
 
 
 class LossCurve(TrainerCallback):
@@ -136,7 +161,8 @@ def draw_curve(file: Path) -> Path | None:
         if points:
             axes.plot(*zip(*points, strict=True), label=label, marker="." if name == "eval_perplexity" else "")
     axes.set(xlabel="step", ylabel="perplexity, mean of both directions", yscale="log")
-    axes.legend()
+    if axes.lines:
+        axes.legend()
     picture = file.with_suffix(".png")
     figure.savefig(picture, dpi=120)
     return picture

@@ -6,7 +6,8 @@ Reads a folder of `train.NAME.txt.xz` and `valid.NAME.txt.xz` (a tokenised sente
 `valid/NAME.txt`. An empty line ends a document. Two things change:
 
 - Contractions are joined (`did n't` to `didn't`, `can not` to `cannot`, `gon na` to `gonna`) and every sentence is
-  split again by the package's own splitter `moses` (`didn 't`), so that the model is trained on the words it will be given.
+  split again by the package's own splitter `moses` (`didn 't`), so that the model is trained on the words that it
+  will be given.
 - The corpus has straight quotes only. In one of ten training documents they become curly, and three dots become `…`,
   before the splitter sees them, so that the model knows what word processors write.
 

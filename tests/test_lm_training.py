@@ -1,0 +1,160 @@
+# Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
+"""`elmo train` with the real Trainer: killed and resumed, from old weights, down to a low perplexity."""
+
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tolerances import SAME_BATCH
+
+from modeling_elmo import ElmoForPreTraining, ElmoModel, ElmoScorer, ElmoTokenizer, cli
+from modeling_elmo.lm_train import TrainOptions, train
+from modeling_elmo.lm_vocabulary import LmVocabulary, count_words, most_frequent
+
+CONFIG = {
+    "character_embedding_size": 4,
+    "filters": [[1, 8], [2, 8], [3, 16]],
+    "num_highway_layers": 1,
+    "projection_size": 16,
+    "cell_size": 32,
+}
+CONFIG_TEXT = str(CONFIG).replace("'", '"')
+
+
+def write_text(folder: Path, sentences: int = 60, seed: int = 0) -> Path:
+    """A small language: a subject, a verb that it takes, and an object."""
+    chance = random.Random(seed)
+    subjects = {"cats": ["eat", "hunt"], "dogs": ["bark", "run"], "banks": ["lend", "close"]}
+    lines = []
+    for number in range(sentences):
+        subject = chance.choice(list(subjects))
+        lines.append(f"The {subject} {chance.choice(subjects[subject])} {chance.choice(['today', 'at night'])} .")
+        if number % 5 == 4:
+            lines.append("")
+    path = folder / "text.txt"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    words = most_frequent(count_words(line.split() for line in lines))
+    LmVocabulary(words).write(folder / "words.txt")
+    return path
+
+
+def command(folder: Path, output: str, rows: str, steps: int = 16) -> list[str]:
+    options = f"--rows {rows} --max-tokens 60 --batch-size 4 --unroll-steps 6 --max-steps {steps} --save-steps 4"
+    options += f" --eval-steps 4 --logging-steps 1 --warmup-steps 2 --valid {folder / 'text.txt'}"
+    start = [sys.executable, "-m", "modeling_elmo.cli", "train", str(folder / "text.txt"), "--output", output]
+    dropout = CONFIG_TEXT[:-1] + ', "lstm_dropout": 0.1}'
+    return [*start, "--vocabulary", str(folder / "words.txt"), "--config", dropout, *options.split()]
+
+
+def curve(folder: Path) -> list[dict[str, str]]:
+    with (folder / "curve.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("rows", ["sentences", "running"])
+def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path: Path, rows: str) -> None:
+    write_text(tmp_path)
+    arguments = command(tmp_path, str(tmp_path / "whole"), rows)[3:]
+    assert cli.main(arguments) == 0
+
+    killed = tmp_path / "killed"
+    process = subprocess.Popen(
+        command(tmp_path, str(killed), rows), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ
+    )
+    deadline = time.time() + 120
+    while not (killed / "checkpoints" / "checkpoint-8" / "trainer_state.json").is_file():
+        assert process.poll() is None, process.stderr.read()[-2000:]
+        assert time.time() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    resumed = command(tmp_path, str(killed), rows)[3:]
+    assert cli.main(resumed) == 1  # without --resume nothing is overwritten
+    assert cli.main([*resumed, "--resume"]) == 0
+
+    assert curve(tmp_path / "whole") == curve(killed)
+    models = [ElmoForPreTraining.from_pretrained(folder).state_dict() for folder in (tmp_path / "whole", killed)]
+    assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
+    assert [row["step"] for row in curve(killed) if row["eval_perplexity"]] == ["4", "8", "12", "16"]
+
+
+def test_the_recipe_of_bilm_tf_learns_a_small_text(tmp_path: Path) -> None:
+    """Unroll 20, carried states, Adagrad, sampled softmax: a training perplexity below 20 in 50 epochs."""
+    text = write_text(tmp_path, sentences=100)
+    words = sum(len(line.split()) + 2 for line in text.read_text().splitlines() if line)
+    steps = 50 * words // (4 * 20)
+    options = TrainOptions(
+        text=[text],
+        output=tmp_path / "model",
+        vocabulary=tmp_path / "words.txt",
+        config={**CONFIG, "softmax": "sampled", "num_sampled_words": 8},
+        rows="running",
+        batch_size=4,
+        unroll_steps=20,
+        max_steps=steps,
+        optimizer="adagrad",
+        learning_rate=0.2,
+        warmup_steps=0,
+        schedule="constant",
+        save_steps=10_000,
+        logging_steps=steps // 10,
+        disable_tqdm=True,
+    )
+    train(options)
+    last = curve(tmp_path / "model")[-1]
+    assert int(last["step"]) == steps - steps % (steps // 10)
+    assert float(last["perplexity"]) < 20
+    lines = [line for line in text.read_text().splitlines() if line]
+    # Exact, over the whole vocabulary. What stays open are 12 sentences of 7.5 words: 12 ** (1 / 7.5) = 1.39.
+    result = ElmoScorer.from_pretrained(str(tmp_path / "model")).perplexity(lines, True)
+    assert result.both < 2
+
+
+def test_training_goes_on_from_a_model_with_its_own_or_with_other_words(tmp_path: Path) -> None:
+    text = write_text(tmp_path)
+    assert cli.main(command(tmp_path, str(tmp_path / "first"), "sentences", steps=4)[3:]) == 0
+    general = ["train", str(text), "--model", str(tmp_path / "first"), "--max-steps", "1", "--learning-rate", "0"]
+    assert cli.main([*general, "--output", str(tmp_path / "same")]) == 0
+    LmVocabulary(["<S>", "</S>", "<UNK>", "The", "cats"]).write(tmp_path / "few.txt")
+    few = ["--vocabulary", str(tmp_path / "few.txt")]
+    assert cli.main([*general, *few, "--output", str(tmp_path / "other")]) == 0
+
+    first, same, other = (
+        ElmoForPreTraining.from_pretrained(tmp_path / name).state_dict() for name in ("first", "same", "other")
+    )
+    assert all(torch.equal(first[name], same[name]) for name in first)  # a learning rate of 0 changes nothing
+    assert all(torch.equal(first[name], other[name]) for name in first if name.startswith("elmo."))
+    assert other["softmax.linear.weight"].shape == (5, 16)
+    assert LmVocabulary.read(tmp_path / "other").words == ["<S>", "</S>", "<UNK>", "The", "cats"]
+
+
+def test_the_trained_folder_opens_as_any_elmo(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    folder = tmp_path / "model"
+    assert cli.main(command(tmp_path, str(folder), "sentences", steps=2)[3:]) == 0
+    words = [["The", "cats", "eat"]]
+    model = ElmoForPreTraining.from_pretrained(folder)
+    base = ElmoModel.from_pretrained(folder)
+    tokenizer = ElmoTokenizer.from_pretrained(folder)  # vocab.txt is not its alphabet
+    encoded = tokenizer(words, is_split_into_words=True, return_tensors="pt")
+    assert encoded["input_ids"].shape == (1, 3, 50)
+    ours, its = (m.eval()(**encoded).last_hidden_state for m in (base, model.elmo))
+    assert float((ours - its).abs().max()) <= SAME_BATCH
+
+
+def test_wrong_options_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = write_text(tmp_path)
+    assert cli.main(["train", str(text), "--output", str(tmp_path / "m")]) == 1
+    assert "must have a vocabulary" in capsys.readouterr().err
+    assert cli.main(["train", str(tmp_path / "no"), "--output", str(tmp_path / "m")]) == 1
+    assert "text must be a file or a folder" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="rows must be one of 'sentences', 'running'; got 'both'"):
+        TrainOptions(text=[text], output=tmp_path, rows="both")
