@@ -13,7 +13,7 @@ from transformers import (
 from ._version import __version__
 from .configuration_elmo import ElmoConfig
 from .encoder import ElmoEncoder
-from .heads_elmo import ElmoForSequenceClassification, ElmoForTokenClassification
+from .heads_elmo import ElmoForSequenceClassification, ElmoForTokenClassification, ElmoTokenClassificationPipeline
 from .modeling_elmo import ElmoModel, ElmoModelOutput, ElmoStates
 from .pretraining_elmo import ElmoForPreTraining
 from .scoring import ElmoScorer
@@ -36,6 +36,7 @@ __all__ = [
     "ElmoModelOutput",
     "ElmoScorer",
     "ElmoStates",
+    "ElmoTokenClassificationPipeline",
     "ElmoTokenizer",
     "__version__",
 ]

@@ -16,7 +16,15 @@ from transformers.utils import can_return_tuple
 
 from .configuration_elmo import ElmoConfig
 from .initialization_elmo import initialized
+
+# transformers 4 fetches the files that are named in this one, not those that they name in turn.
+from .kernels_elmo import projected_lstm  # noqa: F401
 from .modeling_elmo import ElmoModel, ElmoModelOutput, ElmoPreTrainedModel
+from .packing_elmo import pack  # noqa: F401
+from .pipelines_elmo import ElmoTokenClassificationPipeline
+from .products_elmo import product  # noqa: F401
+from .recurrence_elmo import run_direction  # noqa: F401
+from .word_cache_elmo import WordCache  # noqa: F401
 
 FROZEN_BY_DEFAULT = ("char_encoder", "word_embeddings", "layers")
 
@@ -166,4 +174,4 @@ class ElmoForSequenceClassification(ElmoHead):
         return F.binary_cross_entropy_with_logits(logits.float(), labels.float())
 
 
-__all__ = ["ElmoForSequenceClassification", "ElmoForTokenClassification"]
+__all__ = ["ElmoForSequenceClassification", "ElmoForTokenClassification", "ElmoTokenClassificationPipeline"]

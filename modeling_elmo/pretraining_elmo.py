@@ -15,9 +15,16 @@ from torch import Tensor
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_elmo import ElmoConfig
+
+# transformers 4 fetches the files that are named in this one, not those that they name in turn.
+from .initialization_elmo import initialized  # noqa: F401
+from .kernels_elmo import projected_lstm  # noqa: F401
 from .modeling_elmo import ElmoModel, ElmoPreTrainedModel, ElmoStates
 from .packing_elmo import Packing, pack, place
+from .products_elmo import product  # noqa: F401
+from .recurrence_elmo import run_direction  # noqa: F401
 from .softmax_elmo import IGNORED, ElmoSoftmax
+from .word_cache_elmo import WordCache  # noqa: F401
 
 
 @dataclass

@@ -150,7 +150,8 @@ def test_a_sample_has_distinct_words_of_the_vocabulary(words: int, data: st.Data
     count = data.draw(st.integers(1, words))
     sampled, draws = sample_log_uniform(words, count, torch.Generator().manual_seed(data.draw(st.integers(0, 1000))))
     assert len(set(sampled.tolist())) == count <= draws
-    assert int(sampled.min()) >= 0 and int(sampled.max()) < words
+    assert int(sampled.min()) >= 0
+    assert int(sampled.max()) < words
 
 
 def test_words_are_sampled_as_often_as_expected() -> None:
