@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""`pipeline("token-classification")` for tokens that are rows of ids: one token is one word, with its place in the text.
+"""`pipeline("token-classification")` where a token is one word and a row of ids; says where each word stands.
 
 The stock pipeline takes each token's id for one number, and gives offsets for tokenizers written in Rust alone.
 Importing this file puts a subclass in its place that does as before for every other tokenizer.
