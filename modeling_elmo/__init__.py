@@ -11,6 +11,7 @@ from transformers import (
 )
 
 from ._version import __version__
+from .bundled import bundled_model
 from .configuration_elmo import ElmoConfig
 from .encoder import ElmoEncoder
 from .heads_elmo import ElmoForSequenceClassification, ElmoForTokenClassification, ElmoTokenClassificationPipeline
@@ -39,4 +40,5 @@ __all__ = [
     "ElmoTokenClassificationPipeline",
     "ElmoTokenizer",
     "__version__",
+    "bundled_model",
 ]

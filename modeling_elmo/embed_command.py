@@ -9,6 +9,7 @@ from pathlib import Path
 
 from transformers.utils import logging
 
+from .bundled import BUNDLED
 from .embed import HDF5, HDF5_LAYERS, EmbedJob, EmbedOptions
 from .embed_files import import_h5py
 from .embed_inputs import FORMATS, Input
@@ -26,7 +27,7 @@ def add_embed(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("embed", help="a file of sentences to vectors", description=_DESCRIPTION)
     command.add_argument("input", metavar="IN", help="text, .jsonl, .csv, .tsv, .parquet; - for stdin")
     command.add_argument("output", metavar="OUT", type=Path, help=".parquet, .arrow, .safetensors, .npz or .hdf5")
-    command.add_argument("--model", required=True, metavar="MODEL", help="folder or repository of the Hub")
+    command.add_argument("--model", default=BUNDLED, help=f"folder or repository of the Hub (default: {BUNDLED})")
     command.add_argument("--revision", help="branch, tag or commit of the repository")
 
     group = command.add_argument_group("input")

@@ -4,13 +4,13 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import torch
 from tqdm import tqdm
 
+from .bundled import bundled_model, locate
 from .encode_batches import Sentence, Window
 from .encode_identity import config_json, fingerprint, nameless, rebuilt_model, weights_bytes
 from .encode_output import OUTPUTS, Output, collected
@@ -39,12 +39,20 @@ class ElmoEncoder:
     The model moves to its device when it is first used, so that an encoder can be sent to other processes.
 
     Args:
-        model: the model; it is put into evaluation mode.
+        model: the model; it is put into evaluation mode. Without model and tokenizer: the bundled `elmo-small-en`.
         tokenizer: its tokenizer.
         device: where to compute; None for the GPU if there is one.
     """
 
-    def __init__(self, model: ElmoModel, tokenizer: ElmoTokenizer, device: str | torch.device | None = None) -> None:
+    def __init__(
+        self,
+        model: ElmoModel | None = None,
+        tokenizer: ElmoTokenizer | None = None,
+        device: str | torch.device | None = None,
+    ) -> None:
+        if model is None and tokenizer is None:
+            model = ElmoModel.from_pretrained(bundled_model())
+            tokenizer = ElmoTokenizer.from_pretrained(bundled_model())
         if not isinstance(model, ElmoModel):
             raise TypeError(f"model must be an ElmoModel; got {type(model).__name__}.")
         if not isinstance(tokenizer, ElmoTokenizer):
@@ -57,7 +65,7 @@ class ElmoEncoder:
     @classmethod
     def from_pretrained(
         cls,
-        pretrained_model_name_or_path: str | Path,
+        pretrained_model_name_or_path: str | os.PathLike[str] | None = None,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
         splitter: str | None = None,
@@ -66,7 +74,8 @@ class ElmoEncoder:
         """Load model and tokenizer from a folder or a repository of the Hub.
 
         Args:
-            pretrained_model_name_or_path: what `elmo convert` or `save_pretrained` wrote.
+            pretrained_model_name_or_path: what `elmo convert` or `save_pretrained` wrote; None for the bundled
+                `elmo-small-en`.
             device: where to compute; None for the GPU if there is one.
             dtype: of the model, `"float32"`, `"bfloat16"`, ...; None for the type of the stored weights.
             splitter: how strings become words, in place of the tokenizer's own choice.
@@ -80,10 +89,9 @@ class ElmoEncoder:
         if unknown:
             raise TypeError(f"hub options must be among {', '.join(sorted(_HUB_OPTIONS))}; got {', '.join(unknown)}.")
         choice = {} if splitter is None else {"splitter": splitter}
-        tokenizer = ElmoTokenizer.from_pretrained(pretrained_model_name_or_path, **choice, **hub_options)
-        model = ElmoModel.from_pretrained(
-            pretrained_model_name_or_path, dtype="auto" if dtype is None else parse_dtype(dtype), **hub_options
-        )
+        source = locate(pretrained_model_name_or_path)
+        tokenizer = ElmoTokenizer.from_pretrained(source, **choice, **hub_options)
+        model = ElmoModel.from_pretrained(source, dtype="auto" if dtype is None else parse_dtype(dtype), **hub_options)
         return cls(model, tokenizer, device)
 
     @property

@@ -6,7 +6,7 @@ weights, dropout lies on the mix, and `l2 * ||w||^2` over the mix's weights draw
 B sentences, W words, D = hidden_size, K labels.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,10 @@ from .pipelines_elmo import ElmoTokenClassificationPipeline
 from .products_elmo import product  # noqa: F401
 from .recurrence_elmo import run_direction  # noqa: F401
 from .word_cache_elmo import WordCache  # noqa: F401
+
+if TYPE_CHECKING:  # see modeling_elmo
+    from .pretraining_elmo import ElmoForPreTraining  # noqa: F401
+    from .softmax_elmo import ElmoSoftmax  # noqa: F401
 
 FROZEN_BY_DEFAULT = ("char_encoder", "word_embeddings", "layers")
 
@@ -51,6 +55,7 @@ class ElmoHead(ElmoPreTrainedModel):
 
         Raises ValueError if a name is no part.
         """
+        super().freeze()
         parts = self.config.trainable_parts
         known = {name for name, _ in self.elmo.named_modules() if name.split(".")[0] in FROZEN_BY_DEFAULT}
         unknown = [part for part in parts if part not in known]
@@ -167,11 +172,17 @@ class ElmoForSequenceClassification(ElmoHead):
             else:
                 is_classes = not labels.is_floating_point()
                 self.config.problem_type = "single_label_classification" if is_classes else "multi_label_classification"
-        if self.config.problem_type == "regression":
-            return F.mse_loss(logits.float().squeeze(-1), labels.float().view(logits.squeeze(-1).shape))
-        if self.config.problem_type == "single_label_classification":
-            return F.cross_entropy(logits.float(), labels.view(-1))
-        return F.binary_cross_entropy_with_logits(logits.float(), labels.float())
+        problem = self.config.problem_type
+        shape = logits.shape[:1] if problem == "single_label_classification" or self.num_labels == 1 else logits.shape
+        if labels.numel() != shape.numel():
+            raise ValueError(f"labels must be {list(shape)} for problem_type {problem!r}; got {list(labels.shape)}.")
+        logits, labels = logits.float(), labels.view(shape)
+        if problem == "single_label_classification":
+            return F.cross_entropy(logits, labels)
+        logits = logits.view(shape)
+        if problem == "regression":
+            return F.mse_loss(logits, labels.float())
+        return F.binary_cross_entropy_with_logits(logits, labels.float())
 
 
 __all__ = ["ElmoForSequenceClassification", "ElmoForTokenClassification", "ElmoTokenClassificationPipeline"]

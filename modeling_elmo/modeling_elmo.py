@@ -9,7 +9,7 @@ Source: Peters et al. 2018, "Deep contextualized word representations" (arXiv:18
 
 import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,12 @@ from .packing_elmo import Packing, add_boundaries, pack, unique_rows, unpack
 from .products_elmo import forget, product, rows_are_independent
 from .recurrence_elmo import CHUNK_BYTES, sigmoid
 from .word_cache_elmo import CacheInfo, WordCache
+
+if TYPE_CHECKING:  # never run, but transformers saves and fetches what stands here: a folder serves every Auto class
+    from .heads_elmo import ElmoHead  # noqa: F401
+    from .pipelines_elmo import ElmoTokenClassificationPipeline  # noqa: F401
+    from .pretraining_elmo import ElmoForPreTraining  # noqa: F401
+    from .softmax_elmo import ElmoSoftmax  # noqa: F401
 
 
 class ElmoStates(NamedTuple):
@@ -188,10 +194,15 @@ class ElmoDirection(nn.Module):
 
     def weights(self, like: Tensor) -> LstmWeights:
         """What the modules compute, as matrices; `like` gives dtype and device where they must be read off."""
+        bias = _bias(self.state_linearity, like)
+        if not _is_plain(self.input_linearity, like):  # an adapter can have a bias where the layer itself has none
+            bias = bias + _bias(self.input_linearity, like)
+        if self.state_projection is not None and not _is_plain(self.state_projection, like):
+            _refuse_bias("state_projection", self.state_projection)
         return LstmWeights(
             input=_weight(self.input_linearity, like),
             state=_weight(self.state_linearity, like),
-            bias=_bias(self.state_linearity, like),
+            bias=bias,
             projection=None if self.state_projection is None else _weight(self.state_projection, like),
         )
 
@@ -217,6 +228,12 @@ def _weight(linear: Any, like: Tensor) -> Tensor:
 
 def _bias(linear: Any, like: Tensor) -> Tensor:
     return linear.bias if _is_plain(linear, like) else linear(like.new_zeros(1, linear.in_features)).squeeze(0)
+
+
+def _refuse_bias(name: str, linear: Any) -> None:
+    biases = [parameter for parameter, _ in linear.named_parameters() if parameter.endswith("bias")]
+    if biases:
+        raise ValueError(f"{name} must have no bias, which the recurrence would leave out; got {biases[0]!r}.")
 
 
 class ElmoLayer(GradientCheckpointingLayer):
@@ -246,8 +263,8 @@ class ElmoScalarMix(nn.Module):
 
     def __init__(self, config: ElmoConfig) -> None:
         super().__init__()
-        self.weights = nn.Parameter(torch.zeros(config.num_hidden_layers + 1), not config.freeze_scalar_mix)
-        self.gamma = nn.Parameter(torch.ones(1), not config.freeze_scalar_mix)
+        self.weights = nn.Parameter(torch.zeros(config.num_hidden_layers + 1))
+        self.gamma = nn.Parameter(torch.ones(1))
 
     def forward(self, layers: tuple[Tensor, ...]) -> Tensor:
         shares = torch.softmax(self.weights, dim=0)
@@ -269,6 +286,20 @@ class ElmoPreTrainedModel(PreTrainedModel):
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
     _no_split_modules = ["ElmoCharacterEncoder", "ElmoLayer"]
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """As in transformers; what the config says is frozen stays so, though transformers 5 makes all weights anew."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        model: Any = loaded[0] if isinstance(loaded, tuple) else loaded
+        model.freeze()
+        return loaded
+
+    def freeze(self) -> None:
+        """Let the parameters train that the config says shall."""
+        for module in self.modules():
+            if isinstance(module, ElmoScalarMix):
+                module.requires_grad_(not self.config.freeze_scalar_mix)
 
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
         """Moving or casting the model drops the packed copies of its weights."""
@@ -323,6 +354,7 @@ class ElmoModel(ElmoPreTrainedModel):
             self.register_buffer("initial_hidden", torch.zeros(*directions, config.output_size))
             self.register_buffer("initial_cell", torch.zeros(*directions, config.cell_size))
         self.post_init()
+        self.freeze()
 
     def get_input_embeddings(self) -> Any:
         """The table that `input_ids` index: characters, or words if the model has no character encoder."""

@@ -7,7 +7,7 @@ output of one direction, N slots of the packed batch.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -20,11 +20,15 @@ from .configuration_elmo import ElmoConfig
 from .initialization_elmo import initialized  # noqa: F401
 from .kernels_elmo import projected_lstm  # noqa: F401
 from .modeling_elmo import ElmoModel, ElmoPreTrainedModel, ElmoStates
-from .packing_elmo import Packing, pack, place
+from .packing_elmo import Packing, pack, place, unpack
 from .products_elmo import product  # noqa: F401
 from .recurrence_elmo import run_direction  # noqa: F401
 from .softmax_elmo import IGNORED, ElmoSoftmax
 from .word_cache_elmo import WordCache  # noqa: F401
+
+if TYPE_CHECKING:  # see modeling_elmo
+    from .heads_elmo import ElmoHead  # noqa: F401
+    from .pipelines_elmo import ElmoTokenClassificationPipeline  # noqa: F401
 
 
 @dataclass
@@ -37,7 +41,9 @@ class ElmoForPreTrainingOutput(ModelOutput):
         forward_log_probs: with `labels`, outside training: log p(word | words before) [B, W], 0 where nothing is asked.
         backward_log_probs: log p(word | words after) [B, W].
         boundary_log_probs: log p(`</S>` | sentence) forward and log p(`<S>` | sentence) backward, [B, directions].
-        prediction_states: with `return_prediction_states`: what each word is predicted from, [B, W, directions * H].
+        prediction_states: what each word is predicted from, [B, W, directions * H]; by default
+            without `labels` alone.
+        hidden_states: with `output_hidden_states`: the layers of `ElmoModel`, L + 1 of [B, W, directions * H].
         states: with `return_states`: the LSTM states after each sentence.
     """
 
@@ -46,6 +52,7 @@ class ElmoForPreTrainingOutput(ModelOutput):
     backward_log_probs: Tensor | None = None
     boundary_log_probs: Tensor | None = None
     prediction_states: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
     states: ElmoStates | None = None
 
 
@@ -60,6 +67,12 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
         self.elmo = ElmoModel(config)
         self.softmax = ElmoSoftmax(config)
         self.post_init()
+        self.freeze()
+
+    def freeze(self) -> None:
+        """The scalar mix is no part of the language model, and weights without gradients would stop several GPUs."""
+        super().freeze()
+        self.elmo.scalar_mixes.requires_grad_(False)
 
     def get_input_embeddings(self) -> Any:
         return self.elmo.get_input_embeddings()
@@ -77,8 +90,9 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
         reverse_labels: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         initial_states: ElmoStates | tuple[Tensor, Tensor] | None = None,
+        output_hidden_states: bool | None = None,
         return_states: bool = False,
-        return_prediction_states: bool = False,
+        return_prediction_states: bool | None = None,
         **kwargs: Any,
     ) -> tuple | ElmoForPreTrainingOutput:
         r"""Whole sentences, or, with `reverse_input_ids`, windows of running text.
@@ -92,7 +106,7 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
                 sentence reversed, and its next words; same shapes.
             inputs_embeds: in place of `input_ids`, as for `ElmoModel`.
             initial_states: as for `ElmoModel`; running text carries the `states` from window to window.
-            return_states, return_prediction_states: see `ElmoForPreTrainingOutput`.
+            output_hidden_states, return_states, return_prediction_states: see `ElmoForPreTrainingOutput`.
             kwargs: ignored.
 
         Raises:
@@ -138,10 +152,17 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
                     log_probs = self._placed(scores, packing, mask)
             loss = torch.stack(losses).mean()
         seen_from = None
-        if return_prediction_states and not running:
+        if not running and (labels is None if return_prediction_states is None else return_prediction_states):
             seen_from = self._prediction_states(tops, predictors, packing, mask)
+        layers = None
+        if self.config.output_hidden_states if output_hidden_states is None else output_hidden_states:
+            layers = tuple(unpack(layer, packing, mask) for layer in packed)
         return ElmoForPreTrainingOutput(
-            loss=loss, prediction_states=seen_from, states=states if return_states else None, **log_probs
+            loss=loss,
+            prediction_states=seen_from,
+            hidden_states=layers,
+            states=states if return_states else None,
+            **log_probs,
         )
 
     def _check_labels(self, name: str, labels: Tensor | None, mask: Tensor) -> None:

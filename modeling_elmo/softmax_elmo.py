@@ -142,6 +142,11 @@ class ElmoSoftmax(nn.Module):
             expected_log_uniform(ids.cpu(), self.words, draws).to(device, dtype) for ids in (targets, sampled)
         ]
         sampled = sampled.to(device)
+        if type(self.linear) is not nn.Linear:  # rows of the weight are read here, past whatever is wrapped around it
+            raise ValueError(
+                "softmax must be 'full' or 'adaptive' to train an adapter on softmax.linear; got 'sampled', which would "
+                "ignore it."
+            )
         weight, bias = self.linear.weight, self.linear.bias
         true_logits = (vectors.to(dtype) * weight[targets].to(dtype)).sum(1) + bias[targets] - corrections[0]
         logits = F.linear(vectors.to(weight.dtype), weight[sampled], bias[sampled]).to(dtype) - corrections[1]

@@ -20,7 +20,10 @@ from modeling_elmo import ElmoConfig, ElmoModel, ElmoTokenizer
 
 TEXTS = ["The bank of the river.", "", "It wasn't (Reuters) in the U.S. yesterday."]
 PACKAGE = Path(modeling_elmo.__file__).parent
-_NAMES = "alphabet configuration kernels modeling packing products recurrence splitting tokenization word_cache"
+_NAMES = (
+    "alphabet configuration heads initialization kernels modeling packing pipelines pretraining products recurrence "
+    "softmax splitting tokenization word_cache"
+)
 REMOTE_CODE = {f"{name}_elmo.py" for name in _NAMES.split()}
 
 
@@ -59,7 +62,13 @@ def test_a_saved_folder_is_complete(folder: Path) -> None:
         "tokenizer_config.json",
     }
     config = json.loads((folder / "config.json").read_text())
-    assert config["auto_map"] == {"AutoConfig": "configuration_elmo.ElmoConfig", "AutoModel": "modeling_elmo.ElmoModel"}
+    assert config["auto_map"] == {
+        "AutoConfig": "configuration_elmo.ElmoConfig",
+        "AutoModel": "modeling_elmo.ElmoModel",
+        "AutoModelForPreTraining": "pretraining_elmo.ElmoForPreTraining",
+        "AutoModelForTokenClassification": "heads_elmo.ElmoForTokenClassification",
+        "AutoModelForSequenceClassification": "heads_elmo.ElmoForSequenceClassification",
+    }
     assert config["architectures"] == ["ElmoModel"]
     assert (config["hidden_size"], config["num_hidden_layers"], config["vocab_size"]) == (16, 2, 262)
     for name in REMOTE_CODE:
@@ -116,8 +125,12 @@ def test_remote_code_where_the_package_is_not_installed(version: str, folder: Pa
         expected = OLDEST[0].partition("==")[2]
     code = f"""
 import torch, transformers
-from transformers import AutoConfig, AutoModel, AutoTokenizer, pipeline
+from transformers import (
+    AutoConfig, AutoModel, AutoModelForPreTraining, AutoModelForSequenceClassification, AutoModelForTokenClassification,
+    AutoTokenizer, pipeline,
+)
 folder, again = {str(folder)!r}, {str(tmp_path / "again")!r}
+tagger = pipeline("token-classification", model=folder, trust_remote_code=True, ignore_labels=[])  # the first to load
 config = AutoConfig.from_pretrained(folder, trust_remote_code=True)
 model = AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
 tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
@@ -128,8 +141,16 @@ tokenizer.save_pretrained(again)
 twin = AutoModel.from_pretrained(again, trust_remote_code=True)
 same = all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters()))
 pipe = pipeline("feature-extraction", model=folder, trust_remote_code=True)
+classes = pipeline("text-classification", model=folder, trust_remote_code=True)
+heads = []
+for auto in (AutoModelForPreTraining, AutoModelForSequenceClassification, AutoModelForTokenClassification):
+    head = auto.from_pretrained(folder, trust_remote_code=True, word_vocab_size=5)
+    head.save_pretrained(again + auto.__name__)
+    tokenizer.save_pretrained(again + auto.__name__)
+    heads.append(type(auto.from_pretrained(again + auto.__name__, trust_remote_code=True)).__name__)
 result = dict(version=transformers.__version__, module=type(model).__module__, size=config.hidden_size, vectors=vectors,
-              same=same, pipe=pipe({TEXTS[0]!r}))
+              same=same, pipe=pipe({TEXTS[0]!r}), heads=heads, label=classes({TEXTS[0]!r})[0]["label"],
+              words=[[entity["word"], entity["start"]] for entity in tagger({TEXTS[2]!r})])
 """
     result = run(code, environment, without_package=True)
     assert result["version"] == expected
@@ -139,7 +160,15 @@ result = dict(version=transformers.__version__, module=type(model).__module__, s
     expected_vectors = torch.tensor(vectors(folder))
     assert max_difference(torch.tensor(result["vectors"]), expected_vectors) <= SAME_BATCH
     assert max_difference(torch.tensor(result["pipe"]), expected_vectors[:1, :6]) <= SAME_BATCH
-    assert {path.name for path in (tmp_path / "again").glob("*.py")} == REMOTE_CODE
+    words = ElmoTokenizer.from_pretrained(folder).tokenize(TEXTS[2])
+    assert [word for word, _ in result["words"]] == words
+    assert all(TEXTS[2].startswith(word, start) for word, start in result["words"])
+    assert result["label"] in ("LABEL_0", "LABEL_1")
+    assert result["heads"] == ["ElmoForPreTraining", "ElmoForSequenceClassification", "ElmoForTokenClassification"]
+    saved = list(tmp_path.glob("again*"))
+    assert len(saved) == 4
+    for path in saved:
+        assert {file.name for file in path.glob("*.py")} == REMOTE_CODE
 
 
 # ---------------------------------------------------------------- pipeline

@@ -40,7 +40,9 @@ def test_the_wheel_holds_both_packages_and_nothing_else(archives: Path) -> None:
         assert archive.read("modeling_elmo/conversion/model_card.md") == (ROOT / "model_card.md").read_bytes()
     expected = {f"modeling_elmo/{name}" for name in files("modeling_elmo", "*.py", "py.typed")}
     expected |= {f"modeling_elmo/conversion/{name}" for name in files("conversion", "*.py", "*.toml")}
+    expected |= {f"modeling_elmo/elmo_small_en/{name}" for name in files("modeling_elmo/elmo_small_en", "*")}
     assert names == expected | {"modeling_elmo/conversion/model_card.md"}
+    assert wheel.stat().st_size <= 12e6
 
 
 def test_the_source_distribution_builds_the_wheel(archives: Path) -> None:

@@ -1,0 +1,169 @@
+# Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
+"""Train a tagger of words (parts of speech, named entities) with `transformers.Trainer`, and use it in a pipeline.
+
+    python examples/train_tagger.py --train train.conllu --dev dev.conllu [--model MODEL] [--output FOLDER]
+
+Reads CoNLL-U (the tags are UPOS) and the older formats with a word and its tags a line, columns separated by tabs or
+blanks, an empty line after each sentence. The biLM keeps its weights; trained are the mix of its layers and a linear
+layer, which takes minutes on a CPU. Needs `pip install accelerate` for Trainer.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoModelForTokenClassification, AutoTokenizer, Trainer, TrainingArguments, pipeline, set_seed
+
+from modeling_elmo import bundled_model
+
+CONLL_U_COLUMNS = 10
+IGNORED = -100  # label of words that do not count
+
+TEXT = "We sat on the bank and watched John Smith row to New York."
+
+
+class Sentence(NamedTuple):
+    """Words and their tags."""
+
+    words: list[str]
+    tags: list[str]
+
+
+def read_conll(path: Path, column: int | None = None) -> list[Sentence]:
+    """The sentences of a file in CoNLL-U or an older CoNLL format.
+
+    Args:
+        path: UTF-8 text.
+        column: where the tag stands, counted from 1; None for UPOS in CoNLL-U and the second column elsewhere.
+
+    Raises:
+        ValueError: if a line has no such column, or the file no sentence.
+    """
+    sentences: list[Sentence] = []
+    words: list[str] = []
+    tags: list[str] = []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate([*lines, ""], start=1):
+        fields = line.rstrip("\r").split("\t") if "\t" in line else line.split()
+        if not fields:
+            if words:
+                sentences.append(Sentence(words, tags))
+            words, tags = [], []
+            continue
+        is_conll_u = len(fields) == CONLL_U_COLUMNS
+        if fields[0] == "-DOCSTART-" or (line.startswith("# ") and "\t" not in line):
+            continue
+        if is_conll_u and not fields[0].isdigit():  # the range of a contraction, or a word that is not in the text
+            continue
+        place = (4 if is_conll_u else 2) if column is None else column
+        if not 1 <= place <= len(fields):
+            raise ValueError(f"{path}, line {number} must have a tag in column {place}; got {line!r}.")
+        words.append(fields[1] if is_conll_u else fields[0])
+        tags.append(fields[place - 1])
+    if not sentences:
+        raise ValueError(f"{path} must hold sentences; got none.")
+    return sentences
+
+
+class Collator:
+    """Sentences to a batch of the model: character ids, mask, and a label a word, `IGNORED` for unknown tags."""
+
+    def __init__(self, tokenizer: Any, label2id: dict[str, int]) -> None:
+        self.tokenizer = tokenizer
+        self.label2id = label2id
+
+    def __call__(self, sentences: Sequence[Sentence]) -> dict[str, Tensor]:
+        """Tokenises here, batch by batch: rows of characters of a whole corpus would fill the memory."""
+        words = [sentence.words for sentence in sentences]
+        batch = dict(self.tokenizer(words, is_split_into_words=True, padding=True, return_tensors="pt"))
+        labels = [torch.tensor([self.label2id.get(tag, IGNORED) for tag in sentence.tags]) for sentence in sentences]
+        return {**batch, "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED)}
+
+
+def accuracy(evaluation: Any) -> dict[str, float]:
+    """The share of words whose tag is right; of `predictions` and `label_ids`, both [sentences, words]."""
+    counted = evaluation.label_ids != IGNORED
+    return {"accuracy": float((evaluation.predictions == evaluation.label_ids)[counted].mean())}
+
+
+def train(arguments: argparse.Namespace) -> Path:
+    """Train and save; returns the tagger's folder."""
+    set_seed(arguments.seed)
+    training, development = (read_conll(path, arguments.column) for path in (arguments.train, arguments.dev))
+    labels = sorted({tag for sentence in training for tag in sentence.tags})
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
+    model = AutoModelForTokenClassification.from_pretrained(
+        arguments.model,
+        dtype=torch.float32,  # weights may be stored in fewer digits than training needs
+        id2label=dict(enumerate(labels)),
+        label2id={label: index for index, label in enumerate(labels)},
+    )
+    if arguments.unfreeze:
+        model.unfreeze(*arguments.unfreeze)
+    trainer = Trainer(
+        model,
+        TrainingArguments(
+            output_dir=str(arguments.output),
+            num_train_epochs=arguments.epochs,
+            learning_rate=arguments.learning_rate,
+            per_device_train_batch_size=arguments.batch_size,
+            per_device_eval_batch_size=4 * arguments.batch_size,
+            eval_strategy="epoch",
+            save_strategy="no",
+            logging_steps=100,
+            remove_unused_columns=False,  # the collator makes the columns
+            report_to=[],
+            seed=arguments.seed,
+        ),
+        train_dataset=training,
+        eval_dataset=development,
+        data_collator=Collator(tokenizer, model.config.label2id),
+        compute_metrics=accuracy,
+        preprocess_logits_for_metrics=lambda logits, labels: logits.argmax(-1),
+    )
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    words = sum(len(sentence.words) for sentence in training)
+    print(f"{len(training)} sentences, {words} words, {len(labels)} tags; {trainable} weights to train")
+    start = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - start
+    result = trainer.evaluate()
+    shares = [round(float(share), 3) for share in torch.softmax(model.elmo.scalar_mixes[0].weights.detach(), 0)]
+    print(
+        f"{seconds:.0f} s; accuracy on {arguments.dev}: {result['eval_accuracy']:.4f}; shares of the layers: {shares}"
+    )
+    trainer.save_model(str(arguments.output))
+    tokenizer.save_pretrained(arguments.output)
+    return arguments.output
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train, load what was saved, and tag a sentence of raw text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train", type=Path, required=True, help="CoNLL file to learn from")
+    parser.add_argument("--dev", type=Path, required=True, help="CoNLL file to measure on")
+    parser.add_argument("--model", default=str(bundled_model()), help="folder or repository (default: elmo-small-en)")
+    parser.add_argument("--output", type=Path, default=Path("tagger"), help="folder for the tagger (default: tagger)")
+    parser.add_argument("--column", type=int, help="the tag's column, from 1 (default: UPOS of CoNLL-U, 2 elsewhere)")
+    parser.add_argument("--epochs", type=float, default=5)
+    parser.add_argument(
+        "--learning-rate", type=float, default=0.005, help="high: a linear layer learns (default: 0.005)"
+    )
+    parser.add_argument("--batch-size", type=int, default=32, help="sentences (default: 32)")
+    parser.add_argument("--unfreeze", nargs="*", metavar="PART", help="parts of the biLM to train too, as layers.1")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--text", default=TEXT, help="what to tag in the end")
+    arguments = parser.parse_args(argv)
+    folder = train(arguments)
+    tagger = pipeline("token-classification", model=str(folder), ignore_labels=[])
+    for entity in tagger(arguments.text):
+        print(f"{entity['start']:4} {entity['end']:4}  {entity['word']:12} {entity['entity']:8} {entity['score']:.3f}")
+
+
+if __name__ == "__main__":
+    main()
