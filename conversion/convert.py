@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from modeling_elmo._version import __version__
 from modeling_elmo.configuration_elmo import WORD_INPUT, ElmoConfig
 from modeling_elmo.tokenization_elmo import ElmoTokenizer
@@ -14,7 +16,7 @@ from . import card
 from .fetch import Source, SourceFile, resolve
 from .layouts import Contents, recognise
 from .model_files import DTYPES, state_dict, write_code, write_weights
-from .name_map import check, entries, left_out, source_shapes, to_model
+from .name_map import Entry, check, entries, left_out, source_shapes, to_model
 from .options import config_from_options, parse
 from .output_folder import check_output, new_folder
 from .readers import read_arrays, read_shapes
@@ -89,6 +91,46 @@ def _provenance(source: Source, contents: Contents, options_text: str) -> dict[s
     }
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """An old checkpoint in memory: what `ElmoModel` is made of, the table it came by, and what has no place in it."""
+
+    config: ElmoConfig
+    state: dict[str, torch.Tensor]
+    table: list[Entry]
+    left_out: list[str]
+
+
+def load(found: Source, dtype: str = "float32", **fields: Any) -> Loaded:
+    """Read a checkpoint's options and weights.
+
+    Args:
+        found: its local files, see `fetch.resolve`.
+        dtype: of the weights, a key of `model_files.DTYPES`.
+        fields: further fields of the configuration.
+
+    Raises:
+        FileNotFoundError, TypeError, ValueError, ImportError: see `convert`.
+    """
+    try:
+        options_text = found.options.path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{found.options.origin} must be JSON in UTF-8; {error}.") from error
+    shapes = read_shapes(found.weights.path)
+    outside = left_out(shapes)
+    shapes = {dataset: shape for dataset, shape in shapes.items() if dataset not in outside}
+    contents = recognise(shapes)
+    parsed = parse(options_text, found.options.origin)
+    fields |= {"conversion": _provenance(found, contents, options_text), "dtype": dtype}
+    if contents.word_rows is not None:
+        fields |= _word_ids(found, contents)
+    config = config_from_options(parsed, contents, architectures=["ElmoModel"], **fields)
+    table = entries(config, contents)
+    check(source_shapes(table), shapes, "the weight file")  # before its numbers are read
+    arrays = to_model(table, read_arrays(found.weights.path, shapes))
+    return Loaded(config, state_dict(arrays, config, DTYPES[dtype]), table, outside)
+
+
 def convert(
     source: str | Path,
     output: str | Path,
@@ -132,23 +174,8 @@ def convert(
     license = license or (known.licence if known else None)
     base_model = base_model or (known.base_model if known else None)
 
-    try:
-        options_text = found.options.path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{found.options.origin} must be JSON in UTF-8; {error}.") from error
-    shapes = read_shapes(found.weights.path)
-    outside = left_out(shapes)
-    shapes = {dataset: shape for dataset, shape in shapes.items() if dataset not in outside}
-    contents = recognise(shapes)
-    parsed = parse(options_text, found.options.origin)
-    fields: dict[str, Any] = {"conversion": _provenance(found, contents, options_text), "dtype": dtype}
-    if contents.word_rows is not None:
-        fields |= _word_ids(found, contents)
-    config = config_from_options(parsed, contents, architectures=["ElmoModel"], **fields)
-    table = entries(config, contents)
-    check(source_shapes(table), shapes, "the weight file")  # before its numbers are read
-    state = state_dict(to_model(table, read_arrays(found.weights.path, shapes)), config, DTYPES[dtype])
-
+    loaded = load(found, dtype)
+    config = loaded.config
     vocab_file = str(found.vocab.path) if config.input_type == WORD_INPUT and found.vocab else None
     tokenizer = ElmoTokenizer(
         vocab_file=vocab_file,
@@ -159,8 +186,8 @@ def convert(
         output=output,
         config=config,
         splitter=tokenizer.splitter,
-        num_parameters=sum(math.prod(entry.shape) for entry in table),
-        left_out=tuple(outside),
+        num_parameters=sum(math.prod(entry.shape) for entry in loaded.table),
+        left_out=tuple(loaded.left_out),
     )
     readme = card.render(
         card.template_text(),
@@ -179,7 +206,7 @@ def convert(
     provenance = {f"{what}_sha256": file["sha256"] for what, file in files.items()}
     with new_folder(output, overwrite, MARKER) as folder:
         config.save_pretrained(folder)
-        write_weights(folder / "model.safetensors", state, {"tool": config.conversion["tool"], **provenance})
+        write_weights(folder / "model.safetensors", loaded.state, {"tool": config.conversion["tool"], **provenance})
         tokenizer.save_pretrained(folder)
         write_code(folder)
         (folder / "README.md").write_text(readme, encoding="utf-8")

@@ -4,8 +4,8 @@
     python examples/train_tagger.py --train train.conllu --dev dev.conllu [--model MODEL] [--output FOLDER]
 
 Reads CoNLL-U (the tags are UPOS) and the older formats with a word and its tags a line, columns separated by tabs or
-blanks, an empty line after each sentence. The biLM keeps its weights; trained are the mix of its layers and a linear
-layer, which takes minutes on a CPU. Needs `pip install accelerate` for Trainer.
+blanks, an empty line after each sentence. The biLM keeps its weights; the mix of its layers and a linear layer learn,
+which takes minutes on a CPU. Trainer needs `pip install accelerate`.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, Trainer
 from modeling_elmo import bundled_model
 
 CONLL_U_COLUMNS = 10
-IGNORED = -100  # label of words that do not count
+IGNORED = -100  # label of padding
 
 TEXT = "We sat on the bank and watched John Smith row to New York."
 
@@ -48,16 +48,17 @@ def read_conll(path: Path, column: int | None = None) -> list[Sentence]:
     words: list[str] = []
     tags: list[str] = []
     lines = path.read_text(encoding="utf-8").split("\n")
+    has_tabs = any("\t" in line for line in lines)
     for number, line in enumerate([*lines, ""], start=1):
-        fields = line.rstrip("\r").split("\t") if "\t" in line else line.split()
-        if not fields:
+        if not line.strip():
             if words:
                 sentences.append(Sentence(words, tags))
             words, tags = [], []
             continue
-        is_conll_u = len(fields) == CONLL_U_COLUMNS
-        if fields[0] == "-DOCSTART-" or (line.startswith("# ") and "\t" not in line):
+        if line.startswith("-DOCSTART-") or (has_tabs and line.startswith("#") and "\t" not in line):  # a comment
             continue
+        fields = line.rstrip("\r").split("\t" if has_tabs else None)
+        is_conll_u = len(fields) == CONLL_U_COLUMNS and has_tabs
         if is_conll_u and not fields[0].isdigit():  # the range of a contraction, or a word that is not in the text
             continue
         place = (4 if is_conll_u else 2) if column is None else column
@@ -71,7 +72,7 @@ def read_conll(path: Path, column: int | None = None) -> list[Sentence]:
 
 
 class Collator:
-    """Sentences to a batch of the model: character ids, mask, and a label a word, `IGNORED` for unknown tags."""
+    """Sentences to a batch of the model: character ids, mask, and a label a word."""
 
     def __init__(self, tokenizer: Any, label2id: dict[str, int]) -> None:
         self.tokenizer = tokenizer
@@ -81,7 +82,7 @@ class Collator:
         """Tokenises here, batch by batch: rows of characters of a whole corpus would fill the memory."""
         words = [sentence.words for sentence in sentences]
         batch = dict(self.tokenizer(words, is_split_into_words=True, padding=True, return_tensors="pt"))
-        labels = [torch.tensor([self.label2id.get(tag, IGNORED) for tag in sentence.tags]) for sentence in sentences]
+        labels = [torch.tensor([self.label2id[tag] for tag in sentence.tags]) for sentence in sentences]
         return {**batch, "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED)}
 
 
@@ -95,7 +96,7 @@ def train(arguments: argparse.Namespace) -> Path:
     """Train and save; returns the tagger's folder."""
     set_seed(arguments.seed)
     training, development = (read_conll(path, arguments.column) for path in (arguments.train, arguments.dev))
-    labels = sorted({tag for sentence in training for tag in sentence.tags})
+    labels = sorted({tag for sentence in [*training, *development] for tag in sentence.tags})
     tokenizer = AutoTokenizer.from_pretrained(arguments.model)
     model = AutoModelForTokenClassification.from_pretrained(
         arguments.model,
@@ -113,7 +114,6 @@ def train(arguments: argparse.Namespace) -> Path:
             learning_rate=arguments.learning_rate,
             per_device_train_batch_size=arguments.batch_size,
             per_device_eval_batch_size=4 * arguments.batch_size,
-            eval_strategy="epoch",
             save_strategy="no",
             logging_steps=100,
             remove_unused_columns=False,  # the collator makes the columns
@@ -133,10 +133,9 @@ def train(arguments: argparse.Namespace) -> Path:
     trainer.train()
     seconds = time.perf_counter() - start
     result = trainer.evaluate()
-    shares = [round(float(share), 3) for share in torch.softmax(model.elmo.scalar_mixes[0].weights.detach(), 0)]
-    print(
-        f"{seconds:.0f} s; accuracy on {arguments.dev}: {result['eval_accuracy']:.4f}; shares of the layers: {shares}"
-    )
+    shares = torch.softmax(model.elmo.scalar_mixes[0].weights.detach(), 0).tolist()
+    print(f"{seconds:.0f} s; accuracy on {arguments.dev}: {result['eval_accuracy']:.4f}")
+    print("shares of the layers, words first: " + ", ".join(f"{share:.2f}" for share in shares))
     trainer.save_model(str(arguments.output))
     tokenizer.save_pretrained(arguments.output)
     return arguments.output
@@ -150,10 +149,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default=str(bundled_model()), help="folder or repository (default: elmo-small-en)")
     parser.add_argument("--output", type=Path, default=Path("tagger"), help="folder for the tagger (default: tagger)")
     parser.add_argument("--column", type=int, help="the tag's column, from 1 (default: UPOS of CoNLL-U, 2 elsewhere)")
-    parser.add_argument("--epochs", type=float, default=5)
-    parser.add_argument(
-        "--learning-rate", type=float, default=0.005, help="high: a linear layer learns (default: 0.005)"
-    )
+    parser.add_argument("--epochs", type=float, default=3, help="default: 3")
+    parser.add_argument("--learning-rate", type=float, default=0.005, help="default: 0.005")
     parser.add_argument("--batch-size", type=int, default=32, help="sentences (default: 32)")
     parser.add_argument("--unfreeze", nargs="*", metavar="PART", help="parts of the biLM to train too, as layers.1")
     parser.add_argument("--seed", type=int, default=0)

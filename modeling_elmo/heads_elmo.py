@@ -176,7 +176,7 @@ class ElmoForSequenceClassification(ElmoHead):
         shape = logits.shape[:1] if problem == "single_label_classification" or self.num_labels == 1 else logits.shape
         if labels.numel() != shape.numel():
             raise ValueError(f"labels must be {list(shape)} for problem_type {problem!r}; got {list(labels.shape)}.")
-        logits, labels = logits.float(), labels.view(shape)
+        logits, labels = logits.float(), labels.reshape(shape)
         if problem == "single_label_classification":
             return F.cross_entropy(logits, labels)
         logits = logits.view(shape)

@@ -50,7 +50,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _sentences(arguments: argparse.Namespace) -> list[Any]:
     """Lines of the files, raw or split at blanks; empty ones are no sentences."""
-    lines = []
+    lines: list[Any] = []
     for path in text_files(arguments.text):
         if arguments.is_split_into_words:
             lines += [sentence for document in read_documents(path) for sentence in document]

@@ -21,6 +21,14 @@ from .tokenization_elmo import ElmoTokenizer
 
 ROWS = ("sentences", "running")
 OPTIMIZERS = ("adamw", "adagrad")
+# What an existing model may be trained with otherwise than before; the biLM's own weights do not depend on it.
+TRAINING_FIELDS = (
+    "softmax",
+    "num_sampled_words",
+    "adaptive_softmax_cutoffs",
+    "adaptive_softmax_factor",
+    "lstm_dropout",
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,8 @@ class TrainOptions:
         output: folder of the model, its curve and its checkpoints.
         vocabulary: file with one word a line, sorted by frequency; not needed if the model brings its own.
         model: a model folder or repository to go on from.
-        config: fields of `ElmoConfig` for a new model (or `preset` and what differs from it).
+        config: fields of `ElmoConfig` for a new model (or `preset` and what differs from it); of a model that exists,
+            those in `TRAINING_FIELDS`.
         splitter: the new model's tokenizer's.
         rows: `"sentences"`, each from a fresh state, or `"running"` text with carried states.
         max_tokens: words a step and process of whole sentences, boundaries counted.
@@ -109,8 +118,19 @@ def load_model(options: TrainOptions) -> tuple[ElmoForPreTraining, ElmoTokenizer
             raise ValueError("a new model must have a vocabulary; make one with `elmo vocabulary`.")
         vocabulary = LmVocabulary.read(options.vocabulary)
         return *new_model(options, vocabulary), vocabulary
+    fixed = sorted(options.config.keys() - set(TRAINING_FIELDS))
+    if fixed:
+        raise ValueError(
+            f"config of a model that exists must have no fields but {', '.join(TRAINING_FIELDS)}; "
+            f"got {', '.join(fixed)}."
+        )
     vocabulary = LmVocabulary.read(options.vocabulary or options.model)
-    fields = {"word_vocab_size": len(vocabulary), "word_bos_id": vocabulary.bos, "word_eos_id": vocabulary.eos}
+    fields = {
+        **options.config,
+        "word_vocab_size": len(vocabulary),
+        "word_bos_id": vocabulary.bos,
+        "word_eos_id": vocabulary.eos,
+    }
     model = ElmoForPreTraining.from_pretrained(
         options.model,
         **fields,

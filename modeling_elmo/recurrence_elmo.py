@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from .products_elmo import multiplier
 
+aten = torch.ops.aten  # the derivatives that autograd itself calls, each one pass over memory
 # Outputs above 32 MB come from the system page by page, which costs more than the product; below it malloc reuses them.
 CHUNK_BYTES = 16 * 2**20
 _BLOCK_BYTES = 2 * 2**20  # the second-level cache of two cores, roughly
@@ -189,14 +190,20 @@ def run_backward(
         tanh_cell = torch.tanh(trace.cells[here])
         grad_gated = grad_gated.to(tanh_cell.dtype)
         step = grad_cell[:live]
-        step.add_(grad_gated * let_out * (1 - tanh_cell * tanh_cell))
+        step.add_(aten.tanh_backward(grad_gated * let_out, tanh_cell))
         if direction.cell_clip:
-            step.mul_(trace.cells[here].abs() < direction.cell_clip)
+            aten.hardtanh_backward.grad_input(
+                step, trace.cells[here], -direction.cell_clip, direction.cell_clip, grad_input=step
+            )
+        parts = [
+            aten.sigmoid_backward(step * new, let_in),
+            aten.sigmoid_backward(step * trace.cells_before[here], keep),
+            aten.tanh_backward(step * let_in, new),
+            aten.sigmoid_backward(grad_gated * tanh_cell, let_out),
+        ]
         sums = grad_sums[here]
-        sums[:, :cells] = step * new * let_in * (1 - let_in)
-        sums[:, cells : 2 * cells] = step * trace.cells_before[here] * keep * (1 - keep)
-        sums[:, 2 * cells : 3 * cells] = step * let_in * (1 - new * new)
-        sums[:, 3 * cells :] = grad_gated * tanh_cell * let_out * (1 - let_out)
+        for part, place in zip(parts, sums.split(cells, dim=1), strict=True):
+            place.copy_(part)
         step.mul_(keep)
         grad_hidden[:live] = sums @ direction.state
     return Gradients(

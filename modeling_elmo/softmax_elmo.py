@@ -12,12 +12,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from .configuration_elmo import ElmoConfig
 from .initialization_elmo import initialized
 
 IGNORED = -100  # label of what is not predicted, as everywhere in PyTorch
+_SAMPLED_ROWS = 512  # at a time; with a sample of 8192 words their logits are 16 MB
 _CHUNK_BYTES = 128 * 2**20  # of logits at a time, so that a vocabulary of 800,000 words fits
 
 
@@ -50,6 +52,69 @@ def _log_prob(logits: Tensor, targets: Tensor) -> Tensor:
     """Log p(target) [n] of logits [n, words], in float32 at least; 0 where the target is `IGNORED`."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return -F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none")
+
+
+class SampledLoss(torch.autograd.Function):
+    """The mean of -log p(target) among the target and a sample of words, with its gradients at once.
+
+    Both need the probabilities [n, sample]; made for a few rows at a time they stay in the processor's cache, and
+    nothing of that size is kept for the backward pass.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        vectors: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        sampled: Tensor,
+        target_corrections: Tensor,
+        sampled_corrections: Tensor,
+    ) -> Tensor:
+        """Vectors [n, H], weight [V, H], bias [V]; targets [n], sampled [S] words; corrections in float32 at least."""
+        device, dtype = vectors.device, target_corrections.dtype
+        autocast = torch.is_autocast_enabled(device.type)
+        low = torch.get_autocast_dtype(device.type) if autocast else weight.dtype
+        with torch.autocast(device.type, enabled=False):
+            words = weight[sampled].to(low)
+            offsets = bias[sampled].to(dtype) - sampled_corrections
+            place = torch.full((len(weight),), -1, device=device)
+            place[sampled] = torch.arange(len(sampled), device=device)
+            of_vectors = torch.empty(vectors.shape, dtype=dtype, device=device)
+            of_words, of_offsets = torch.zeros_like(words, dtype=dtype), torch.zeros_like(offsets)
+            of_true = torch.empty(len(targets), dtype=dtype, device=device)
+            loss = offsets.new_zeros(())
+            for start in range(0, len(vectors), _SAMPLED_ROWS):
+                rows = slice(start, start + _SAMPLED_ROWS)
+                inputs, target = vectors[rows].to(low), targets[rows]
+                true_words = weight[target].to(dtype)
+                true = (inputs.to(dtype) * true_words).sum(1) + bias[target].to(dtype) - target_corrections[rows]
+                logits = (inputs @ words.T).to(dtype) + offsets
+                hits = (place[target] >= 0).nonzero().squeeze(1)
+                logits[hits, place[target[hits]]] = float("-inf")  # the target counts once
+                total = torch.logaddexp(torch.logsumexp(logits, 1), true)
+                loss += (total - true).sum()
+                chances = logits.sub_(total[:, None]).exp_()
+                of_true[rows] = torch.expm1(true - total)
+                of_offsets += chances.sum(0)
+                chances = chances.to(low)
+                of_vectors[rows] = (chances @ words).to(dtype).addcmul_(of_true[rows, None], true_words)
+                of_words += (chances.T @ inputs).to(dtype)
+            of_weight = torch.zeros_like(weight, dtype=dtype).index_add_(0, sampled, of_words)
+            of_weight.index_add_(0, targets, of_true[:, None] * vectors.to(dtype))
+            of_bias = torch.zeros_like(bias, dtype=dtype).index_add_(0, sampled, of_offsets)
+            of_bias.index_add_(0, targets, of_true)
+        ctx.dtypes = vectors.dtype, weight.dtype, bias.dtype
+        ctx.save_for_backward(of_vectors, of_weight, of_bias)
+        return loss / len(targets)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        scale = gradient / len(ctx.saved_tensors[0])
+        parts = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        return *((part * scale).to(dtype) for part, dtype in parts), None, None, None, None
 
 
 class ElmoSoftmax(nn.Module):
@@ -137,18 +202,14 @@ class ElmoSoftmax(nn.Module):
         if not len(targets):
             return vectors.sum() * 0.0
         sampled, draws = sample_log_uniform(self.words, self.num_sampled)
-        device, dtype = vectors.device, torch.promote_types(vectors.dtype, torch.float32)
-        corrections = [
-            expected_log_uniform(ids.cpu(), self.words, draws).to(device, dtype) for ids in (targets, sampled)
-        ]
-        sampled = sampled.to(device)
         if type(self.linear) is not nn.Linear:  # rows of the weight are read here, past whatever is wrapped around it
             raise ValueError(
-                "softmax must be 'full' or 'adaptive' to train an adapter on softmax.linear; got 'sampled', which would "
-                "ignore it."
+                "softmax must be 'full' or 'adaptive' to train an adapter on softmax.linear; got 'sampled', "
+                "which would ignore it."
             )
-        weight, bias = self.linear.weight, self.linear.bias
-        true_logits = (vectors.to(dtype) * weight[targets].to(dtype)).sum(1) + bias[targets] - corrections[0]
-        logits = F.linear(vectors.to(weight.dtype), weight[sampled], bias[sampled]).to(dtype) - corrections[1]
-        logits = logits.masked_fill(sampled[None, :] == targets[:, None], float("-inf"))
-        return (torch.logsumexp(torch.cat([true_logits[:, None], logits], dim=1), dim=1) - true_logits).mean()
+        dtype = torch.promote_types(vectors.dtype, torch.float32)
+        corrections = [
+            expected_log_uniform(ids.cpu(), self.words, draws).to(vectors.device, dtype) for ids in (targets, sampled)
+        ]
+        sampled = sampled.to(vectors.device)
+        return SampledLoss.apply(vectors, self.linear.weight, self.linear.bias, targets, sampled, *corrections)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-LINEAR_PROBE = {"C": 0.01, "max_iter": 60, "solver": "lbfgs"}
+LINEAR_PROBE = {"C": 0.01, "max_iter": 100, "solver": "lbfgs"}
 SHARE = 0.8  # of the training items, for each seed
 
 

@@ -126,6 +126,7 @@ class ElmoModelTest(common.ModelTesterMixin, TrainingTesterMixin, unittest.TestC
     has_attentions = False
     test_torch_exportable = True
     training_overfit_seq_length = 16
+    training_overfit_learning_rate = 2e-3
     new_model_tester: Callable[[], ElmoModelTester] = ElmoModelTester
 
     def setUp(self) -> None:

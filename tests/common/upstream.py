@@ -119,7 +119,8 @@ _initialize = ElmoPreTrainedModel._init_weights
 def _initialize_lively(model: ElmoPreTrainedModel, module: nn.Module) -> None:
     _initialize(model, module)
     for parameter in module.parameters(recurse=False):
-        if not getattr(parameter, "_is_hf_initialized", False):
+        # A factor of everything, such as the scalar mix's gamma, stays what it is: near zero it would hide all else.
+        if parameter.numel() > 1 and not getattr(parameter, "_is_hf_initialized", False):
             nn.init.normal_(parameter, std=LIVELY)
 
 
