@@ -1,14 +1,23 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """The model card: `model_card.md` with its `${name}` fields filled in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 from string import Template
+from typing import Any
 
+from modeling_elmo._version import __version__
 from modeling_elmo.configuration_elmo import CHARACTER_INPUT, ElmoConfig
 
+from .verify import Row
+
 TEMPLATE_NAME = "model_card.md"
+_CONVERTED = (
+    "Converted to PyTorch and safetensors; vectors agree with the original implementation's to float32 precision, and "
+    "a sentence"
+)
 
 
 def template_text() -> str:
@@ -41,7 +50,14 @@ def metadata(language: str | None, license: str | None, base_model: str | None =
     lines = [f"license: {license}"] if license else []
     lines += [f"language: {language}"] if language else []
     lines += [f"base_model: {base_model}"] if base_model else []
-    lines += ["library_name: transformers", "pipeline_tag: feature-extraction", "tags:", "- elmo", "- bilm"]
+    lines += [
+        "library_name: transformers",
+        "pipeline_tag: feature-extraction",
+        "tags:",
+        "- elmo",
+        "- bilm",
+        "- sentence-transformers",
+    ]
     return "\n".join(lines)
 
 
@@ -63,6 +79,40 @@ def layer_table(config: ElmoConfig) -> str:
     return "\n".join(f"| `{name}` | {size} | {what} |" for name, size, what in rows)
 
 
+def versions() -> str:
+    """Of this package and what it runs on."""
+    others = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
+    return f"modeling_elmo {__version__}, {others}"
+
+
+def source_table(conversion: Mapping[str, Any]) -> str:
+    """The conversion's record: each file of the source with its digest, what it was and what made it this, as rows."""
+    files = conversion["files"].items()
+    rows = [(what, f"`{file['name']}`, sha256 `{file['sha256']}`") for what, file in files]
+    rows += [("format", conversion["format"])] if conversion.get("format") else []
+    rows += [("known as", conversion.get("checkpoint") or "none"), ("converted by", conversion["tool"])]
+    return "\n".join(f"| {what} | {value} |" for what, value in rows)
+
+
+def verification_table(rows: Sequence[Row]) -> str:
+    """The comparison with golden vectors as a table."""
+    lines = ["| vectors of | number | largest difference | allowed |", "|---|---|---|---|"]
+    lines += [f"| {row.name} | {row.vectors:,} | {row.difference:.1e} | {row.tolerance:.0e} |" for row in rows]
+    return "\n".join(lines)
+
+
+def _provenance(conversion: Mapping[str, Any] | None, verification: Sequence[Row] | None) -> str:
+    """The section on where the weights come from."""
+    if conversion is None:
+        text = f"## Made with\n\n{versions()}."
+    else:
+        text = f"## Conversion\n\n| | |\n|---|---|\n{source_table(conversion)}\n| card written by | {versions()} |"
+    if verification:
+        text += "\n\nCompared with vectors that the original program computed from the same weights:\n\n"
+        text += verification_table(verification)
+    return text
+
+
 def fields(
     *,
     name: str,
@@ -73,19 +123,17 @@ def fields(
     license: str | None = None,
     base_model: str | None = None,
     note: str | None = None,
+    verification: Sequence[Row] | None = None,
 ) -> dict[str, str]:
     """The fields that a template may use.
 
     `metadata` (the YAML between the `---`), `name`, `architecture`, `layer_table`, `cell_size`, `projection_size`,
     `hidden_size`, `num_hidden_layers`, `num_parameters`, `splitter`, `language`, `license`, `note` (a sentence),
-    `checkpoint`, `options_name`, `options_sha256`, `weights_name`, `weights_sha256`, `tool`.
+    `origin` (a sentence), `provenance` (a section).
     """
-    conversion = config.conversion
-    sources = {
-        f"{what}_{key}": conversion["files"][what][key] for what in ("options", "weights") for key in ("name", "sha256")
-    }
+    conversion = getattr(config, "conversion", None)
+    origin = "Trained with modeling_elmo; a sentence" if conversion is None else _CONVERTED
     return {
-        **sources,
         "metadata": metadata(language, license, base_model),
         "name": name,
         "architecture": architecture(config),
@@ -99,6 +147,6 @@ def fields(
         "language": language or "not stated",
         "license": license or "not stated",
         "note": note or "Nothing is known here about its training data.",
-        "checkpoint": conversion["checkpoint"] or "none",
-        "tool": conversion["tool"],
+        "origin": f"{origin} gets the same vectors every time, whatever stands beside it.",
+        "provenance": _provenance(conversion, verification),
     }

@@ -2,7 +2,7 @@
 """The published checkpoints that `checkpoints.toml` lists, by name and by address."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -42,6 +42,18 @@ class Checkpoint:
         return getattr(self, file)
 
 
+@dataclass(frozen=True)
+class Published:
+    """Vectors that somebody printed, beginnings and ends of them. The fields are explained in `checkpoints.toml`."""
+
+    checkpoints: Sequence[str]
+    source: str
+    words: Sequence[str]
+    layer: str
+    first: Sequence[Sequence[float]]
+    last: Sequence[Sequence[float]] = ()
+
+
 def _checkpoint(row: Mapping[str, Any], base: str) -> Checkpoint:
     urls = {key: row[key] if "://" in row[key] else base + row[key] for key in FILES if key in row}
     return Checkpoint(**{**row, **urls, "aliases": tuple(row.get("aliases", ()))})
@@ -57,6 +69,15 @@ def checkpoints() -> tuple[Checkpoint, ...]:
     """All of them, in the order of the file."""
     document = _document()
     return tuple(_checkpoint(row, document["base"]) for row in document["checkpoint"])
+
+
+def published(name: str | None = None) -> list[Published]:
+    """The printed vectors of the checkpoint with this name or alias; of all checkpoints without a name."""
+    rows = [Published(**row) for row in _document()["published"]]
+    if name is None:
+        return rows
+    known = find(name)
+    return [row for row in rows if known is not None and known.name in row.checkpoints]
 
 
 def canonical_url(url: str) -> str:

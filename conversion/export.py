@@ -1,7 +1,10 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """A model folder back to `options.json` and `lm_weights.hdf5`, for bilm-tf, AllenNLP and what is built on them.
 
-A folder that `convert` wrote in float32 gives back the same datasets bit by bit, under the same names.
+A folder that `convert` wrote in float32 gives back the same datasets bit by bit, under the same names. What the two
+files have no place for goes beside them: the softmax of a language model into `lm_softmax_weights.hdf5`, as in the
+released checkpoints, and a trained scalar mix into `scalar_mix.th`, a state dict that AllenNLP's `Elmo` takes:
+`elmo.load_state_dict(torch.load("scalar_mix.th", weights_only=True), strict=False)`.
 """
 
 import json
@@ -16,7 +19,8 @@ from safetensors import SafetensorError, safe_open
 
 from modeling_elmo.configuration_elmo import ALPHABET_SIZE, CHARACTER_INPUT, WORD_INPUT, ElmoConfig
 
-from .layouts import LAYOUTS, Contents, layout_named
+from .allennlp_names import MIX_FILE
+from .layouts import LAYOUTS, SOFTMAX_NAMES, Contents, layout_named
 from .name_map import entries, from_model, target_shapes
 from .options import config_from_options, options_from_config, parse
 from .output_folder import check_output, new_folder
@@ -24,8 +28,10 @@ from .readers import import_h5py
 from .tensor_ops import Array
 
 MARKER = "options.json"  # a folder with it may be overwritten
+SOFTMAX_FILE = "lm_softmax_weights.hdf5"
 _BASE_PREFIX = "elmo."  # of the model inside one with a head
 _OUTSIDE = ("scalar_mixes.", "initial_hidden", "initial_cell")  # parts of a model that the old files have no place for
+_SOFTMAX = dict(zip(SOFTMAX_NAMES, ("head:softmax.linear.weight", "head:softmax.linear.bias"), strict=True))
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,12 @@ def _read_state(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def _refuse_what_has_no_place(config: ElmoConfig) -> None:
+    if config.aligned:
+        raise ValueError("the old format has no place for alignment matrices; this model has them.")
+    if config.input_type == CHARACTER_INPUT and not config.spells_bytes:
+        raise ValueError(
+            "the old format spells words as UTF-8 bytes; this model has an alphabet or lexicon of its own."
+        )
     if config.input_type == CHARACTER_INPUT and config.vocab_size != ALPHABET_SIZE:
         raise ValueError(
             f"the old format has {ALPHABET_SIZE} characters; the model has {config.vocab_size}: "
@@ -121,19 +133,41 @@ def _options_text(config: ElmoConfig, contents: Contents) -> str:
     return json.dumps(options, indent=2) + "\n"
 
 
-def _notes(state: Mapping[str, torch.Tensor], outside: list[str]) -> list[str]:
+def scalar_mix_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The mixes under AllenNLP's names, one tensor a number; empty unless one is trained."""
+    mixes = {name: tensor for name, tensor in state.items() if name.startswith("scalar_mixes.")}
+    uniform = all(torch.equal(tensor, tensor[:1].expand_as(tensor)) for tensor in mixes.values())
+    if uniform and all(torch.equal(mix, torch.ones(1)) for name, mix in mixes.items() if name.endswith(".gamma")):
+        return {}
+    renamed: dict[str, torch.Tensor] = {}
+    for name, tensor in mixes.items():
+        _, number, what = name.split(".")
+        if what == "gamma":
+            renamed[f"scalar_mix_{number}.gamma"] = tensor.clone()
+        else:
+            parts = {f"scalar_mix_{number}.scalar_parameters.{i}": tensor[i : i + 1] for i in range(len(tensor))}
+            renamed |= {name: part.clone() for name, part in parts.items()}  # not the storage of them all
+    return renamed
+
+
+def _notes(config: ElmoConfig, outside: list[str], softmax: bool, mix: bool) -> list[str]:
     notes = []
-    trained = [
-        name
-        for name in outside
-        if (name.endswith(".weights") and not torch.equal(state[name], state[name][:1].expand_as(state[name])))
-        or (name.endswith(".gamma") and not torch.equal(state[name], torch.ones(1)))
-    ]
-    if trained:
-        notes.append(f"left out: the trained scalar mix ({', '.join(trained)}), which the format has no place for")
+    if softmax:
+        notes.append(
+            f"wrote {SOFTMAX_FILE}: the softmax of the language model (simple_elmo takes any *.hdf5 of a folder)"
+        )
+    if mix:
+        normalized = " with do_layer_norm=True" if config.mix_layer_norm else ""
+        notes.append(
+            f"wrote {MIX_FILE}: the trained scalar mix, for load_state_dict(..., strict=False) of AllenNLP's Elmo"
+            f"{normalized}"
+        )
+    if not config.sentence_boundaries:
+        notes.append("the old readers put <S> and </S> around each sentence, which this model does without")
     if "initial_hidden" in outside:
         notes.append("left out: the stored initial state, which the format has no place for")
-    heads = [name.removeprefix("head:") for name in outside if name.startswith("head:")]
+    written = _SOFTMAX.values() if softmax else ()
+    heads = [name.removeprefix("head:") for name in outside if name.startswith("head:") and name not in written]
     if heads:
         notes.append(f"left out: the head ({', '.join(heads)})")
     return notes
@@ -147,9 +181,11 @@ def write_hdf5(path: Path, arrays: Mapping[str, Array]) -> None:
 
 
 def export(folder: str | Path, output: str | Path, *, overwrite: bool = False) -> ExportRecord:
-    """Write a model folder as `options.json`, `lm_weights.hdf5` and, for word models, `vocab.txt`.
+    """Write a model folder as `options.json` and `lm_weights.hdf5`, with what else it has in files of their own.
 
-    float16 and bfloat16 weights become float32 without loss.
+    These are `vocab.txt` for word models and language models, `lm_softmax_weights.hdf5` for language models whose
+    softmax is not adaptive, and `scalar_mix.th` where the mix is trained. float16 and bfloat16 weights become float32
+    without loss.
 
     Args:
         folder: what `convert` or `save_pretrained` wrote, with or without a head.
@@ -172,11 +208,18 @@ def export(folder: str | Path, output: str | Path, *, overwrite: bool = False) -
     wanted = target_shapes(table)
     outside = [name for name in state if name not in wanted and name.startswith((*_OUTSIDE, "head:"))]
     arrays = from_model(table, {name: tensor.numpy() for name, tensor in state.items() if name not in outside})
+    has_softmax = all(name in state for name in _SOFTMAX.values())
+    mix = scalar_mix_state(state)
     with new_folder(output, overwrite, MARKER) as new:
         (new / "options.json").write_bytes(_options_text(config, contents).encode())
         write_hdf5(new / "lm_weights.hdf5", arrays)
-        if config.input_type == WORD_INPUT:
+        if has_softmax:
+            write_hdf5(new / SOFTMAX_FILE, {name: state[tensor].numpy() for name, tensor in _SOFTMAX.items()})
+        if mix:
+            torch.save(mix, new / MIX_FILE)
+        if config.input_type == WORD_INPUT or has_softmax:
             if not (folder / "vocab.txt").is_file():
-                raise FileNotFoundError(f"a word model's folder must have vocab.txt; {folder} has none.")
+                what = "word" if config.input_type == WORD_INPUT else "language"
+                raise FileNotFoundError(f"a {what} model's folder must have vocab.txt; {folder} has none.")
             shutil.copyfile(folder / "vocab.txt", new / "vocab.txt")
-    return ExportRecord(output, tuple(arrays), tuple(_notes(state, outside)))
+    return ExportRecord(output, tuple(arrays), tuple(_notes(config, outside, has_softmax, bool(mix))))

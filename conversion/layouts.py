@@ -13,6 +13,9 @@ from modeling_elmo.configuration_elmo import ALPHABET_SIZE
 
 Shape = tuple[int, ...]
 
+# No names of bilm-tf's: tables that only ELMoForManyLangs has, by what `many_langs` calls them.
+CODE_POINT_TABLE, LEXICON_TABLE = "code_point_embed", "lexicon_embed"
+
 # Trained with the model but no part of its representations: read by `readers.read_softmax`.
 SOFTMAX_NAMES = ("softmax/W", "softmax/b")
 
@@ -65,6 +68,8 @@ class Contents:
         layout: names of the LSTM cells' arrays.
         character_rows: rows of the character table: 261, or 262 where row 0 (no word) is stored too; None without one.
         word_rows: rows of the table of word vectors; None without one.
+        code_point_rows: rows of a table of code points in place of bytes; None without one.
+        lexicon_rows: rows of a table of word vectors beside the characters; None without one.
         has_character_projection: whether `CNN_proj` is there.
         has_cell_projection: whether the LSTM cells have `W_P_0`.
         bidirectional: whether there is a backward direction.
@@ -76,6 +81,8 @@ class Contents:
     has_character_projection: bool = True
     has_cell_projection: bool = True
     bidirectional: bool = True
+    code_point_rows: int | None = None
+    lexicon_rows: int | None = None
 
 
 def _rows(shapes: Mapping[str, Shape], name: str) -> int | None:
@@ -100,8 +107,10 @@ def recognise(shapes: Mapping[str, Shape]) -> Contents:
             f"char_embed must have {ALPHABET_SIZE - 1} or {ALPHABET_SIZE} rows; got shape {shapes['char_embed']}."
         )
     word_rows = _rows(shapes, "embedding")
-    if (character_rows is None) == (word_rows is None):
-        got = "neither" if word_rows is None else "both"
+    code_point_rows = _rows(shapes, CODE_POINT_TABLE)
+    tables = [rows for rows in (character_rows, word_rows, code_point_rows) if rows is not None]
+    if len(tables) != 1:
+        got = "both" if tables else "neither"
         raise ValueError(
             f"an ELMo weight file must have either char_embed (characters) or embedding (words); got {got}."
         )
@@ -112,4 +121,6 @@ def recognise(shapes: Mapping[str, Shape]) -> Contents:
         has_character_projection="CNN_proj/W_proj" in shapes,
         has_cell_projection=layout.path(layout.projection, 0, 0) in shapes,
         bidirectional="{d}" in layout.cell and layout.path(layout.kernel, 1, 0) in shapes,
+        code_point_rows=code_point_rows,
+        lexicon_rows=_rows(shapes, LEXICON_TABLE),
     )

@@ -4,7 +4,7 @@
 One table serves both directions, `to_model` and `from_model`. A row is a source name, the target names and an
 operation with its inverse; templates are filled in for every filter {i}, highway layer {k}, LSTM layer {l} and
 direction {d}. Sizes are written with the letters of the paper's code: d characters, F filters, P projection,
-C cell, I an LSTM layer's input, H its output.
+C cell, I an LSTM layer's input, H its output; A and V count the rows of tables, X those of a lexicon of D numbers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from modeling_elmo.configuration_elmo import ALPHABET_SIZE, CHARACTER_INPUT, ElmoConfig
 
-from .layouts import SOFTMAX_NAMES, Contents, Layout, Shape
+from .layouts import CODE_POINT_TABLE, LEXICON_TABLE, SOFTMAX_NAMES, Contents, Layout, Shape
 from .tensor_ops import CONVOLUTION, GATES, KERNEL, SAME, TRANSPOSE, ZERO_ROW, Array, Operation
 
 
@@ -39,6 +39,8 @@ class Entry:
 _CHARACTERS = {"char_encoder.embeddings.weight": ("A", "d")}
 CHARACTERS = Row("char_embed", ("A-1", "d"), _CHARACTERS, ZERO_ROW)
 ALL_CHARACTERS = Row("char_embed", ("A", "d"), _CHARACTERS, SAME)
+CODE_POINTS = Row(CODE_POINT_TABLE, ("A-1", "d"), _CHARACTERS, ZERO_ROW)
+LEXICON = Row(LEXICON_TABLE, ("X-1", "D"), {"char_encoder.lexicon.weight": ("X", "D")}, ZERO_ROW)
 WORDS = Row("embedding", ("V-1", "P"), {"word_embeddings.weight": ("V", "P")}, ZERO_ROW)
 
 _CONVOLUTION = "char_encoder.convolutions.{i}"
@@ -56,7 +58,7 @@ HIGHWAYS = (
 )
 
 CHARACTER_PROJECTION = (
-    Row("CNN_proj/W_proj", ("F", "P"), {"char_encoder.projection.weight": ("P", "F")}, TRANSPOSE),
+    Row("CNN_proj/W_proj", ("D+F", "P"), {"char_encoder.projection.weight": ("P", "D+F")}, TRANSPOSE),
     Row("CNN_proj/b_proj", ("P",), {"char_encoder.projection.bias": ("P",)}, SAME),
 )
 
@@ -85,7 +87,7 @@ def entries(config: ElmoConfig, contents: Contents) -> list[Entry]:
 
     Args:
         config: sizes and numbers of layers.
-        contents: names of the file's cells, and whether its character table has 261 or 262 rows.
+        contents: names of the file's cells, and whether its character table has 261 or 262 rows, or code points.
 
     Raises:
         ValueError: if the layout has no names for so many layers or directions.
@@ -98,11 +100,16 @@ def entries(config: ElmoConfig, contents: Contents) -> list[Entry]:
         )
     C, P, H, V = config.cell_size, config.projection_size, config.output_size, config.vocab_size
     sizes = {"1": 1, "4C": 4 * C, "C": C, "P": P, "H": H, "F": config.num_filters, "d": config.character_embedding_size}
-    sizes |= {"A": ALPHABET_SIZE, "A-1": ALPHABET_SIZE - 1, "V": V, "V-1": V - 1}
+    A, X = ALPHABET_SIZE if contents.code_point_rows is None else V, config.lexicon_size or 0
+    sizes |= {"A": A, "A-1": A - 1, "V": V, "V-1": V - 1, "X": X, "X-1": X - 1}
+    sizes |= {"D": config.lexicon_embedding_size or 0, "D+F": config.num_word_features}
 
     table: list[Entry] = []
     if config.input_type == CHARACTER_INPUT:
-        table.append(_fill(ALL_CHARACTERS if contents.character_rows == ALPHABET_SIZE else CHARACTERS, sizes))
+        characters = ALL_CHARACTERS if contents.character_rows == ALPHABET_SIZE else CHARACTERS
+        table.append(_fill(characters if contents.code_point_rows is None else CODE_POINTS, sizes))
+        if config.lexicon_size:
+            table.append(_fill(LEXICON, sizes))
         for i, (width, count) in enumerate(config.filters):
             table += [_fill(row, {**sizes, "w": width, "n": count}, i=i) for row in CONVOLUTIONS]
         table += [_fill(row, sizes, k=k) for k in range(config.num_highway_layers) for row in HIGHWAYS]

@@ -31,6 +31,8 @@ class Opened:
         left_out: arrays that are known and have no place in the model.
         fields: further fields of the model's configuration.
         note: a sentence for the model card.
+        lexicon: the names of a model's own code points and words ("characters" and "words", see `LexiconAlphabet`), in
+            the order of the rows; None where the tokenizer needs none.
     """
 
     format: str
@@ -45,3 +47,4 @@ class Opened:
     left_out: tuple[str, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
     note: str | None = None
+    lexicon: Mapping[str, list[str | None] | None] | None = None

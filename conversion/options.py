@@ -22,7 +22,7 @@ def parse(text: str, name: str = "options.json") -> Options:
     """The options in a JSON text; ValueError if it is not a JSON object."""
     try:
         options = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{name} must be JSON; {error}.") from error
     if not isinstance(options, dict):
         raise ValueError(f"{name} must be a JSON object with the key 'lstm'; got {type(options).__name__}.")
@@ -87,9 +87,10 @@ def _filters(section: Mapping[str, Any]) -> list[list[int]]:
 
 def _character_fields(options: Mapping[str, Any], contents: Contents) -> dict[str, Any]:
     cnn = _section(options, "char_cnn")
-    characters = _integer(cnn, "char_cnn.n_characters", ALPHABET_SIZE)
-    if characters not in (ALPHABET_SIZE - 1, ALPHABET_SIZE):  # with or without the id of "no word here"
-        raise ValueError(f"option char_cnn.n_characters must be 261 or {ALPHABET_SIZE}; got {characters}.")
+    rows = ALPHABET_SIZE if contents.code_point_rows is None else contents.code_point_rows + 1
+    characters = _integer(cnn, "char_cnn.n_characters", rows)
+    if characters not in (rows - 1, rows):  # with or without the id of "no word here"
+        raise ValueError(f"option char_cnn.n_characters must be {rows - 1} or {rows}; got {characters}.")
     activation = _value(cnn, "char_cnn.activation", _MISSING)
     if activation not in CNN_ACTIVATIONS:
         raise ValueError(f"option char_cnn.activation must be 'relu' or 'tanh'; got {activation!r}.")
@@ -110,6 +111,8 @@ def _character_fields(options: Mapping[str, Any], contents: Contents) -> dict[st
         "character_embedding_size": _integer(embedding, "char_cnn.embedding.dim"),
         "max_characters_per_token": _integer(cnn, "char_cnn.max_characters_per_token"),
         "use_character_projection": contents.has_character_projection,
+        "vocab_size": rows,
+        "lexicon_size": None if contents.lexicon_rows is None else contents.lexicon_rows + 1,
     }
 
 
@@ -135,7 +138,8 @@ def config_from_options(options: Mapping[str, Any], contents: Contents, **fields
     """
     lstm = _section(options, "lstm")
     if "char_cnn" in options:
-        input_type, table, rows = CHARACTER_INPUT, "char_embed", contents.character_rows
+        input_type, table = CHARACTER_INPUT, "char_embed"
+        rows = contents.character_rows if contents.code_point_rows is None else contents.code_point_rows
     else:
         input_type, table, rows = WORD_INPUT, "embedding", contents.word_rows
     if rows is None:

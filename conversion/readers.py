@@ -11,7 +11,9 @@ import numpy as np
 from .layouts import SOFTMAX_NAMES, Shape
 from .tensor_ops import Array
 
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_DAMAGE = (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, MemoryError)  # what h5py makes of it
+_LARGEST_RATIO = 1100  # of deflate is 1032
 
 
 def import_h5py() -> Any:
@@ -31,9 +33,9 @@ def open_hdf5(path: Path) -> Iterator[Any]:
         raise FileNotFoundError(f"the weight file must exist; {path} does not.")
     try:
         file = h5py.File(path, "r")
-    except OSError as error:
+    except _DAMAGE as error:
         with path.open("rb") as raw:
-            kind = "cut short or damaged" if raw.read(len(_SIGNATURE)) == _SIGNATURE else "no HDF5 file"
+            kind = "cut short or damaged" if raw.read(len(SIGNATURE)) == SIGNATURE else "no HDF5 file"
         raise ValueError(f"{path} must be a whole HDF5 file; it is {kind} ({path.stat().st_size} bytes).") from error
     with file:
         yield file
@@ -50,9 +52,29 @@ def _datasets(file: Any, path: Path) -> Iterator[tuple[str, Any]]:
 
     try:
         file.visititems(visit)
-    except (OSError, RuntimeError, KeyError) as error:
+    except _DAMAGE as error:
         raise ValueError(f"{path} must be a readable HDF5 file; its list of datasets is damaged.") from error
     yield from found
+
+
+def _check(name: str, dataset: Any, path: Path) -> Shape:
+    """The shape of a dataset; ValueError if it is not float32, or its numbers are not in this file, or not all."""
+    try:
+        dtype, shape, size = dataset.dtype, dataset.shape, dataset.nbytes
+        elsewhere = dataset.external is not None or dataset.is_virtual  # a file may not make us read others
+        most = dataset.id.get_storage_size() * (1 if dataset.chunks is None else _LARGEST_RATIO)
+    except _DAMAGE as error:
+        raise ValueError(f"dataset {name} of {path} must be readable; its description is damaged.") from error
+    # Wider or narrower floats would not come back bit-identical, and no published checkpoint has them.
+    if dtype.newbyteorder("=") != np.float32:
+        raise ValueError(f"dataset {name} of {path} must be float32; got {dtype}.")
+    if shape is None or elsewhere:
+        raise ValueError(
+            f"dataset {name} of {path} must hold its numbers itself; it has none or refers to other files."
+        )
+    if size > most:
+        raise ValueError(f"dataset {name} of {path} must have all its numbers; some are not stored.")
+    return tuple(shape)
 
 
 def read_shapes(path: Path) -> dict[str, Shape]:
@@ -65,10 +87,7 @@ def read_shapes(path: Path) -> dict[str, Shape]:
     with open_hdf5(path) as file:
         shapes: dict[str, Shape] = {}
         for name, dataset in _datasets(file, path):
-            # Wider or narrower floats would not come back bit-identical, and no published checkpoint has them.
-            if dataset.dtype.newbyteorder("=") != np.float32:
-                raise ValueError(f"dataset {name} of {path} must be float32; got {dataset.dtype}.")
-            shapes[name] = tuple(dataset.shape)
+            shapes[name] = _check(name, dataset, path)
         return shapes
 
 
@@ -89,7 +108,7 @@ def read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, Arr
         for name in wanted:
             try:
                 array = np.asarray(file[name][()], dtype="=f4")
-            except (OSError, RuntimeError) as error:
+            except _DAMAGE as error:
                 raise ValueError(f"dataset {name} of {path} must be readable; its numbers are damaged.") from error
             if not np.isfinite(array).all():
                 raise ValueError(f"dataset {name} of {path} must hold finite numbers; got NaN or infinity.")

@@ -5,6 +5,8 @@ The golden files are those of AllenNLP's and bilm-tf's own tests. `lm_embeddings
 list k in `sentences.json`, dataset i (2, words, P): the top LSTM layer, forward and backward. The reference ran
 statefully: batch i is sentence i of every list, and the states are carried from batch to batch.
 `elmo_token_embeddings.hdf5` holds `embedding` (words, P), the context-independent vectors of `vocab_test.txt`.
+
+Of other checkpoints there are only vectors that somebody printed, a few numbers of each, in `checkpoints.toml`.
 """
 
 import json
@@ -20,10 +22,12 @@ from transformers import PreTrainedTokenizer
 from modeling_elmo.modeling_elmo import ElmoModel
 from modeling_elmo.tokenization_elmo import ElmoTokenizer
 
+from .checkpoints import Published, published
 from .readers import read_arrays
 from .tensor_ops import Array
 
 TOLERANCE = 2e-6
+PUBLISHED_TOLERANCE = 1e-5  # the original size, computed on whatever machine
 TOKEN_VECTORS, TOKEN_WORDS = "elmo_token_embeddings.hdf5", "vocab_test.txt"
 _WORDS_A_BATCH = 64
 
@@ -93,13 +97,51 @@ def word_vectors(model: ElmoModel, tokenizer: PreTrainedTokenizer, words: list[s
     return torch.cat(outputs).numpy()
 
 
+def _load(folder: Path) -> tuple[PreTrainedTokenizer, ElmoModel]:
+    model = ElmoModel.from_pretrained(folder, dtype=torch.float32)
+    return ElmoTokenizer.from_pretrained(folder), model.eval()
+
+
+@torch.inference_mode()
+def _shown(model: ElmoModel, inputs: dict[str, torch.Tensor], row: Published) -> Array:
+    """The numbers of each word's vector that were printed, (words, numbers)."""
+    vectors = model(**inputs, pooling_layer=row.layer).last_hidden_state[0].numpy()
+    first, last = len(row.first[0]), len(row.last[0]) if row.last else 0
+    return np.concatenate([vectors[:, :first], vectors[:, vectors.shape[1] - last :]], axis=1)
+
+
+def compare_published(
+    model: ElmoModel, tokenizer: PreTrainedTokenizer, row: Published, tolerance: float = PUBLISHED_TOLERANCE
+) -> Row:
+    """Compare with vectors that were printed.
+
+    Whether `<S>` and `</S>` stood around the sentence is not always known: where a model disagrees and would not with
+    the other `sentence_boundaries`, the row's name says so.
+    """
+    name = f"{' '.join(row.words)!r}, {row.layer}"
+    expected = np.concatenate([np.asarray(row.first), np.asarray(row.last).reshape(len(row.words), -1)], axis=1)
+    inputs = _words(tokenizer, [list(row.words)])
+    difference = _difference(name, _shown(model, inputs, row), expected)
+    if difference > tolerance:
+        setting = model.config.sentence_boundaries
+        model.config.sentence_boundaries = not setting
+        try:
+            other = _difference(name, _shown(model, inputs, row), expected)
+        finally:
+            model.config.sentence_boundaries = setting
+        if other <= tolerance:
+            name = f"{name} (it agrees with sentence_boundaries={str(not setting).lower()})"
+    return Row(name, len(row.words), difference, tolerance)
+
+
 def verify(folder: str | Path, golden: str | Path, tolerance: float = TOLERANCE) -> list[Row]:
     """Compare a converted model with golden vectors.
 
     Args:
         folder: what `convert` wrote.
-        golden: a folder with golden files (see the module), or one of these files.
-        tolerance: largest absolute difference allowed.
+        golden: a folder with golden files (see the module), one of these files, or the name of a checkpoint of which
+            vectors were printed: `"tfhub"`, `"spark-nlp"`.
+        tolerance: largest absolute difference allowed; PUBLISHED_TOLERANCE at least with printed vectors.
 
     Raises:
         FileNotFoundError: a file is missing, or there is no golden file.
@@ -108,8 +150,13 @@ def verify(folder: str | Path, golden: str | Path, tolerance: float = TOLERANCE)
     folder, golden = Path(folder), Path(golden)
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"a model folder must have config.json; {folder} has none.")
+    printed = [] if golden.exists() else published(str(golden))
+    if printed:
+        tokenizer, model = _load(folder)
+        return [compare_published(model, tokenizer, row, max(tolerance, PUBLISHED_TOLERANCE)) for row in printed]
     if not golden.exists():
-        raise FileNotFoundError(f"the golden vectors must exist; {golden} does not.")
+        names = ", ".join(sorted({name for row in published() for name in row.checkpoints}))
+        raise FileNotFoundError(f"the golden vectors must exist, or be those of {names}; {golden} does not.")
     files = [golden] if golden.is_file() else sorted(golden.glob("*.hdf5"))
     place = golden.parent if golden.is_file() else golden
     lists = {int(match[1]): path for path in files if (match := re.fullmatch(r"lm_embeddings_(\d+)\.hdf5", path.name))}
@@ -117,8 +164,7 @@ def verify(folder: str | Path, golden: str | Path, tolerance: float = TOLERANCE)
     if not lists and not tokens:
         raise FileNotFoundError(f"{golden} must be or have lm_embeddings_0.hdf5 or {TOKEN_VECTORS}; it has neither.")
 
-    tokenizer = ElmoTokenizer.from_pretrained(folder)
-    model = ElmoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer, model = _load(folder)
     rows: list[Row] = []
     if lists:
         batches = list(top_layer(model, tokenizer, _sentences(place)))

@@ -1,65 +1,44 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""From an old checkpoint to word vectors of real text, in five steps, without a network.
+"""One word in two senses, by the small English ELMo that comes with the package; no network is needed.
 
-    python examples/first_steps.py [FOLDER]
+    python examples/first_steps.py [MODEL]
 
-The checkpoint is small and random, made here in the format of bilm-tf: it has learnt nothing, and its vectors mean
-nothing. Put a trained checkpoint's folder in its place and the rest stays as it is.
+Peters et al. (2018, table 4) look at the word "play". Each layer's vectors of it are compared by their cosine.
 """
 
 import sys
-import tempfile
-from pathlib import Path
+from itertools import combinations
 
-import torch
-from transformers import AutoModel, AutoTokenizer, pipeline
+import numpy as np
 
-from modeling_elmo.cli import main as elmo
-from modeling_elmo.conversion.demo import write_demo
+from modeling_elmo import ElmoEncoder
 
-TEXT = [
-    "We sat on the bank of the river and watched the boats.",
-    "The bank wouldn't lend them the money.",
-    "It raised $1.5 billion, Dr. Smith said in the U.S. on Monday.",
-]
+WORD = "play"
+SENSES = {
+    "a game": ["The children play in the garden .", "You can play the game with three friends ."],
+    "a drama": ["The play was written by a young poet .", "His first play opened at a theatre in London ."],
+}
+LAYERS = ("word_emb", "lstm_outputs1", "lstm_outputs2", "elmo")
 
 
-def main(folder: Path) -> None:
-    """Run the steps in `folder`."""
-    print("1. An old checkpoint: options.json and lm_weights.hdf5, small and RANDOM - its vectors mean nothing.")
-    write_demo(folder / "old", overwrite=True)
-
-    print(f"2. elmo convert {folder / 'old'} {folder / 'elmo'} --language en --overwrite")
-    if elmo(["convert", str(folder / "old"), str(folder / "elmo"), "--language", "en", "--overwrite"]):
-        sys.exit(1)
-
-    print("3. AutoTokenizer and AutoModel: one vector a word.")
-    tokenizer = AutoTokenizer.from_pretrained(folder / "elmo")
-    model = AutoModel.from_pretrained(folder / "elmo").eval()
-    batch = tokenizer(TEXT, padding=True, return_tensors="pt")
-    with torch.no_grad():
-        output = model(**batch, output_hidden_states=True)
-    for row in range(len(TEXT)):
-        words = [token for token, word in zip(batch.tokens(row), batch.word_ids(row), strict=True) if word is not None]
-        print("  ", " ".join(words))
-    for layer in ("word_emb", "lstm_outputs1", "lstm_outputs2", "elmo"):
-        print(f"   {layer:14}", list(getattr(output, layer).shape))
-
-    print("4. The same sentence alone and in the batch.")
-    with torch.no_grad():
-        alone = model(**tokenizer(TEXT[1], return_tensors="pt"))[0]
-    together = output.last_hidden_state[1, : alone.shape[1]]
-    print(f"   largest difference: {(alone[0] - together).abs().max():.1e}")
-
-    print('5. pipeline("feature-extraction").')
-    features = pipeline("feature-extraction", model=str(folder / "elmo"))
-    vectors = features(TEXT[1])[0]
-    print(f"   {len(vectors)} words, {len(vectors[0])} numbers each")
+def main(model: str | None = None) -> None:
+    """Print the cosines of the word's vectors, layer by layer."""
+    encoder = ElmoEncoder.from_pretrained(model)
+    sentences = [sentence.split() for of_one_sense in SENSES.values() for sentence in of_one_sense]
+    sense = [name for name, of_one_sense in SENSES.items() for _ in of_one_sense]
+    for name, of_one_sense in SENSES.items():
+        print(f"{name + ':':9}", " ".join(of_one_sense))
+    print(f"\n{'layer':14} {'size':>4}  cosine, one sense  two senses")
+    for layer in LAYERS:
+        vectors = encoder.encode(sentences, layer=layer)
+        chosen = np.stack([array[words.index(WORD)] for array, words in zip(vectors, sentences, strict=True)])
+        chosen /= np.linalg.norm(chosen, axis=1, keepdims=True)
+        cosines = chosen @ chosen.T
+        pairs = list(combinations(range(len(sentences)), 2))
+        same = np.mean([cosines[pair] for pair in pairs if sense[pair[0]] == sense[pair[1]]])
+        other = np.mean([cosines[pair] for pair in pairs if sense[pair[0]] != sense[pair[1]]])
+        print(f"{layer:14} {chosen.shape[1]:4}  {same:17.2f}  {other:10.2f}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        main(Path(sys.argv[1]))
-    else:
-        with tempfile.TemporaryDirectory() as temporary:
-            main(Path(temporary))
+    main(*sys.argv[1:2])

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from ._version import __version__
 from .embed_command import add_embed
 from .lm_commands import add_language_model
+from .publish_command import add_publish
 from .splitting_elmo import SPLITTERS
 
 
@@ -52,15 +53,18 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_embed(commands)
     add_language_model(commands)
+    add_publish(commands)
 
-    command = commands.add_parser(
-        "convert", help="old checkpoint (options.json, HDF5 weights) to a Hugging Face folder"
-    )
-    command.add_argument("source", help="folder, weight file, address, or a known name: original, small, pubmed, ...")
+    command = commands.add_parser("convert", help="old checkpoint, of any known format, to a Hugging Face folder")
+    command.add_argument("source", help="folder, file, archive, address, or a known name: original, small, ...")
     command.add_argument("output", help="folder to write")
     command.add_argument("--weights", metavar="FILE", help="path or address of the weights")
     command.add_argument("--options", metavar="FILE", help="path or address of the options")
-    command.add_argument("--vocab", metavar="FILE", help="words, one a line; for models with a word vocabulary")
+    command.add_argument("--vocab", metavar="FILE", help="words, one a line; for word input and language models")
+    command.add_argument(
+        "--softmax", metavar="FILE", help="path or address of the softmax, if it is no part of the weights"
+    )
+    command.add_argument("--language-model", action="store_true", help="keep the softmax; needs the vocabulary")
     command.add_argument("--dtype", default="float32", help="float32 (default), float16 or bfloat16")
     command.add_argument("--splitter", choices=SPLITTERS, help="how the tokenizer makes words of raw text")
     command.add_argument("--name", help="name on the model card")
@@ -78,7 +82,10 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("verify", help="compare a model with golden vectors")
     command.add_argument("folder", help="folder of the model")
-    command.add_argument("golden", help="folder with lm_embeddings_*.hdf5 and sentences, or one such file")
+    command.add_argument(
+        "golden",
+        help="folder with lm_embeddings_*.hdf5 and sentences, one such file, or tfhub or spark-nlp",
+    )
     command.add_argument(
         "--tolerance", type=_tolerance, default=2e-6, help="largest difference allowed (default: 2e-6)"
     )

@@ -39,6 +39,18 @@ AUTO_MAP = {
     "AutoModelForSequenceClassification": "heads_elmo.ElmoForSequenceClassification",
 }
 
+# Fields that config.json holds only where they differ from these: most models need none of them.
+_UNSPOKEN: dict[str, Any] = {
+    "character_bow_id": BOW_ID,
+    "character_eow_id": EOW_ID,
+    "character_pad_id": CHARACTER_PAD_ID,
+    "lexicon_size": None,
+    "lexicon_embedding_size": None,
+    "lexicon_bos_id": None,
+    "lexicon_eos_id": None,
+    "aligned": False,
+}
+
 _FILTERS_2048 = [[1, 32], [2, 32], [3, 64], [4, 128], [5, 256], [6, 512], [7, 1024]]
 
 # The architectures released with the paper; their names are those of `ElmoConfig.from_preset`.
@@ -98,7 +110,7 @@ class ElmoConfig(PretrainedConfig):
     The defaults are the model that the paper calls ELMo: 93,600,848 weights without the scalar mix.
 
     Args:
-        vocab_size: rows of the input table: characters (262), or words plus one if `input_type` is `"words"`.
+        vocab_size: rows of the input table: characters (262 for bytes), or words plus one if `input_type` is `"words"`.
         input_type: `"characters"` for the character CNN, `"words"` for a table of word vectors in its place.
         max_characters_per_token: width M of a word's row of character ids, both word boundaries included.
         character_embedding_size: size d of a character vector.
@@ -145,6 +157,14 @@ class ElmoConfig(PretrainedConfig):
         word_cache_size: words whose vectors are kept across batches, on a CPU in float32 and without gradients; 0 for
             none. They take `word_cache_size * projection_size * 4` bytes.
         bos_token_id, eos_token_id: what begins and ends a sentence; with `input_type="words"` the vocabulary's ids.
+        character_bow_id, character_eow_id, character_pad_id: the characters that begin, end and fill up a word. The
+            default goes with UTF-8 bytes; the alphabets of ELMoForManyLangs have others.
+        lexicon_size: rows of a table of word vectors, row 0 for no word, that go into the projection before the
+            convolutions' outputs; None for none. With it each row of ids begins with the word's own.
+        lexicon_embedding_size: size of these vectors.
+        lexicon_bos_id, lexicon_eos_id: rows of what begins and ends a sentence.
+        aligned: whether each layer is multiplied with a stored matrix, its own, before the mix: into another language's
+            space (Schuster et al. 2019, arXiv:1902.09492; see `conversion.alignment`).
         recurrence: implementation of the LSTM: `"auto"` picks the fastest that can run.
         initializer_range: scale of the random initialisation, 1.0 for the recipe of bilm-tf.
     """
@@ -196,6 +216,14 @@ class ElmoConfig(PretrainedConfig):
         pad_token_id: int = PAD_ID,
         bos_token_id: int | None = None,
         eos_token_id: int | None = None,
+        character_bow_id: int = BOW_ID,
+        character_eow_id: int = EOW_ID,
+        character_pad_id: int = CHARACTER_PAD_ID,
+        lexicon_size: int | None = None,
+        lexicon_embedding_size: int | None = None,
+        lexicon_bos_id: int | None = None,
+        lexicon_eos_id: int | None = None,
+        aligned: bool = False,
         **kwargs: Any,
     ) -> None:
         self.vocab_size = _positive_integer("vocab_size", vocab_size)
@@ -244,6 +272,14 @@ class ElmoConfig(PretrainedConfig):
         self.word_cache_size = word_cache_size and _positive_integer("word_cache_size", word_cache_size)
         self.recurrence = _choice("recurrence", recurrence, RECURRENCES)
         self.initializer_range = float(initializer_range)
+        self.character_bow_id = _positive_integer("character_bow_id", character_bow_id)
+        self.character_eow_id = _positive_integer("character_eow_id", character_eow_id)
+        self.character_pad_id = _positive_integer("character_pad_id", character_pad_id)
+        self.lexicon_size = lexicon_size and _positive_integer("lexicon_size", lexicon_size)
+        self.lexicon_embedding_size = lexicon_embedding_size
+        self.lexicon_bos_id = lexicon_bos_id
+        self.lexicon_eos_id = lexicon_eos_id
+        self.aligned = bool(aligned)
 
         stored_hidden_size = kwargs.pop("hidden_size", None)  # config.json names it for other readers
         self._check_sizes(stored_hidden_size)
@@ -257,8 +293,9 @@ class ElmoConfig(PretrainedConfig):
 
     def _check_sizes(self, stored_hidden_size: int | None) -> None:
         if self.input_type == CHARACTER_INPUT:
-            if self.vocab_size < ALPHABET_SIZE:
-                raise ValueError(f"vocab_size must be at least {ALPHABET_SIZE} for characters; got {self.vocab_size}.")
+            least = max(self.character_bow_id, self.character_eow_id, self.character_pad_id) + 1
+            if self.vocab_size < least:
+                raise ValueError(f"vocab_size must be at least {least} for characters; got {self.vocab_size}.")
             if self.max_characters_per_token < max(3, self.widest_filter):
                 raise ValueError(
                     f"max_characters_per_token must be at least 3 and the widest filter, {self.widest_filter}; "
@@ -269,6 +306,10 @@ class ElmoConfig(PretrainedConfig):
                     "without a character projection the number of filters must be projection_size, "
                     f"{self.projection_size}; got {self.num_filters}."
                 )
+        if self.lexicon_size:
+            self._check_lexicon()
+        if self.aligned and self.mix_layer_norm is not None:
+            raise ValueError(f"mix_layer_norm must be None in an aligned model; got {self.mix_layer_norm!r}.")
         parts = len(self.adaptive_softmax_cutoffs or ())
         if self.softmax == "adaptive" and self.output_size < self.adaptive_softmax_factor**parts:
             raise ValueError(
@@ -289,6 +330,15 @@ class ElmoConfig(PretrainedConfig):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name} must be in [0, 1); got {getattr(self, name)}.")
 
+    def _check_lexicon(self) -> None:
+        if self.input_type != CHARACTER_INPUT or not self.use_character_projection:
+            raise ValueError("a lexicon must stand beside characters, with a character projection that takes both.")
+        _positive_integer("lexicon_embedding_size", self.lexicon_embedding_size)
+        for name in ("lexicon_bos_id", "lexicon_eos_id"):
+            value = _positive_integer(name, getattr(self, name))
+            if value >= (self.lexicon_size or 0):
+                raise ValueError(f"{name} must be below lexicon_size, {self.lexicon_size}; got {value}.")
+
     @classmethod
     def from_preset(cls, name: str, **overrides: Any) -> "ElmoConfig":
         """A released architecture: `"small"`, `"medium"` or `"original"` (the 5.5B model's too)."""
@@ -308,6 +358,25 @@ class ElmoConfig(PretrainedConfig):
         return max(width for width, _ in self.filters)
 
     @property
+    def num_word_features(self) -> int:
+        """What the character projection takes: the lexicon's vector, if there is one, and the convolutions' outputs."""
+        return self.num_filters + (self.lexicon_embedding_size or 0 if self.lexicon_size else 0)
+
+    @property
+    def spells_bytes(self) -> bool:
+        """Whether words are their UTF-8 bytes and nothing else, as in bilm-tf and AllenNLP."""
+        marks = (self.character_bow_id, self.character_eow_id, self.character_pad_id)
+        bytes_marks = (BOW_ID, EOW_ID, CHARACTER_PAD_ID)
+        return self.input_type == CHARACTER_INPUT and not self.lexicon_size and marks == bytes_marks
+
+    @property
+    def row_width(self) -> int:
+        """Ids of a word: its characters, and one before them for a lexicon; or its number in a vocabulary alone."""
+        if self.input_type != CHARACTER_INPUT:
+            return 1
+        return self.max_characters_per_token + bool(self.lexicon_size)
+
+    @property
     def output_size(self) -> int:
         """Size H of one direction's output: P, or C where nothing projects it."""
         return self.projection_size if self.use_cell_projection else self.cell_size
@@ -316,6 +385,11 @@ class ElmoConfig(PretrainedConfig):
     def hidden_size(self) -> int:
         """Size of a contextual vector: all directions side by side."""
         return self.num_directions * self.output_size
+
+    @property
+    def layer_sizes(self) -> list[int]:
+        """Sizes of the layers, word vectors first, which every direction has."""
+        return [self.num_directions * self.projection_size, *[self.hidden_size] * self.num_hidden_layers]
 
     @property
     def has_scalar_mix(self) -> bool:
@@ -337,7 +411,9 @@ class ElmoConfig(PretrainedConfig):
         return None
 
     def to_dict(self) -> dict[str, Any]:
-        return {**super().to_dict(), "hidden_size": self.hidden_size}
+        """As in transformers, without rare fields that say nothing."""
+        fields = {**super().to_dict(), "hidden_size": self.hidden_size}
+        return {name: value for name, value in fields.items() if name not in _UNSPOKEN or value != _UNSPOKEN[name]}
 
 
 __all__ = ["ElmoConfig"]

@@ -48,6 +48,8 @@ def fingerprint(model: Any, tokenizer: ElmoTokenizer) -> str:
     added = {index: str(token) for index, token in sorted(tokenizer.added_tokens_decoder.items())}
     switches = [tokenizer.split_special_tokens, bool(getattr(tokenizer, "do_lower_case", False))]
     words = [tokenizer.splitter, tokenizer.alphabet.width, tokenizer.alphabet.vocab, added, *switches]
+    lexicon = getattr(tokenizer.alphabet, "lists", None)
+    words += [] if lexicon is None else [lexicon]
     digest = hashlib.sha256(weights_bytes(model))
     digest.update(config_json(model).encode())
     digest.update(json.dumps(words).encode())

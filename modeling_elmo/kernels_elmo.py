@@ -9,12 +9,14 @@ Each direction reads its own stream, so that the backward direction runs from le
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .cuda_elmo import obstacle, run_layer
+from .operators_elmo import lstm
 from .recurrence_elmo import run_direction
 
 
@@ -44,10 +46,9 @@ class LstmResult(NamedTuple):
 Implementation = Callable[[Tensor, Sequence[int], Sequence[LstmWeights], Tensor, Tensor, LstmOptions], LstmResult]
 
 
-@torch.compiler.disable  # a loop over as many steps as the text has words is nothing to trace
 def projected_lstm(
     inputs: Tensor,
-    batch_sizes: Sequence[int],
+    batch_sizes: Sequence[int] | Tensor,
     weights: Sequence[LstmWeights],
     hidden: Tensor,
     cell: Tensor,
@@ -58,7 +59,8 @@ def projected_lstm(
 
     Args:
         inputs: [directions, N, input size], packed, each direction in its own order of time.
-        batch_sizes: number of sentences alive at each step, never rising.
+        batch_sizes: number of sentences alive at each step, never rising. Given as a tensor [steps] on the CPU, the
+            recurrence is one operator of a graph that `torch.compile` makes; otherwise it stays outside.
         weights: one entry a direction.
         hidden, cell: initial states [directions, batch, H] and [directions, batch, C] of the sorted sentences. The
             cell's dtype is the one that the state is kept in.
@@ -67,12 +69,42 @@ def projected_lstm(
     Raises:
         ValueError: if the implementation is unknown, or cannot run where the tensors are.
     """
+    implementation = _choose(implementation, inputs.device, _compute_dtype(inputs))
+    if torch.compiler.is_compiling() and isinstance(batch_sizes, Tensor) and implementation != "reference":
+        return _as_operator(inputs, batch_sizes, weights, hidden, cell, options, implementation)
+    return _run(inputs, batch_sizes, weights, hidden, cell, options, implementation)
+
+
+@torch.compiler.assume_constant_result
+def _choose(implementation: str, device: torch.device, dtype: torch.dtype) -> str:
+    """The key of an implementation that can run."""
+    if implementation == "auto" and device.type == "cpu":
+        return "cpu"
     if implementation == "auto":
-        implementation = "cpu" if inputs.device.type == "cpu" else "reference"
+        return "reference" if obstacle(device, dtype) else "cuda"
     if implementation not in IMPLEMENTATIONS:
         known = ", ".join(repr(name) for name in ["auto", *IMPLEMENTATIONS])
         raise ValueError(f"recurrence must be one of {known}; got {implementation!r}.")
-    return IMPLEMENTATIONS[implementation](inputs, batch_sizes, weights, hidden, cell, options)
+    if implementation == "cpu" and device.type != "cpu":
+        raise ValueError(f"recurrence 'cpu' needs tensors on a CPU; got {device.type}.")
+    reason = obstacle(device, dtype) if implementation == "cuda" else None
+    if reason is not None:
+        raise ValueError(f"recurrence 'cuda' {reason}.")
+    return implementation
+
+
+@torch.compiler.disable  # a loop over as many steps as the text has words is nothing to trace
+def _run(
+    inputs: Tensor,
+    batch_sizes: Sequence[int] | Tensor,
+    weights: Sequence[LstmWeights],
+    hidden: Tensor,
+    cell: Tensor,
+    options: LstmOptions,
+    implementation: str,
+) -> LstmResult:
+    sizes = batch_sizes.tolist() if isinstance(batch_sizes, Tensor) else batch_sizes
+    return IMPLEMENTATIONS[implementation](inputs, sizes, weights, hidden, cell, options)
 
 
 def reference(
@@ -125,8 +157,34 @@ def _run_direction(
     return torch.cat(outputs) if outputs else hidden.new_zeros(0, hidden.shape[1]), final_hidden, final_cell
 
 
-def _cast(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    return None if tensor is None else tensor.to(dtype)
+def _compute_dtype(inputs: Tensor) -> torch.dtype:
+    """The dtype of products with `inputs`, which autocast may lower."""
+    device = inputs.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return inputs.dtype
+
+
+def _cast(
+    inputs: Tensor, weights: Sequence[LstmWeights], forget_bias: float
+) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor, Tensor | None]]]:
+    """Inputs and matrices in the dtype of products, the forget bias added to the bias."""
+    dtype = _compute_dtype(inputs)
+    matrices = []
+    for input_weight, state_weight, bias, projection in weights:
+        cells = len(bias) // 4
+        bias = bias.to(dtype)
+        bias = bias + F.pad(bias.new_full((cells,), forget_bias), (cells, 2 * cells))
+        projection = None if projection is None else projection.to(dtype)
+        matrices.append((input_weight.to(dtype), state_weight.to(dtype), bias, projection))
+    return inputs.to(dtype), matrices
+
+
+def _stack(matrices: Sequence[Sequence[Any]]) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Each matrix of all directions as one tensor."""
+    input_weight, state_weight, bias, projection = zip(*matrices, strict=True)
+    stacked = None if projection[0] is None else torch.stack(projection)
+    return torch.stack(input_weight), torch.stack(state_weight), torch.stack(bias), stacked
 
 
 def cpu(
@@ -138,23 +196,54 @@ def cpu(
     options: LstmOptions,
 ) -> LstmResult:
     """`recurrence_elmo`: packed products, work in place, a backward pass of its own."""
-    if inputs.device.type != "cpu":
-        raise ValueError(f"recurrence 'cpu' needs tensors on a CPU; got {inputs.device.type}.")
-    if torch.is_autocast_enabled(inputs.device.type):
-        dtype = torch.get_autocast_dtype(inputs.device.type)
-        inputs = inputs.to(dtype)
-        weights = [
-            LstmWeights(w.input.to(dtype), w.state.to(dtype), w.bias.to(dtype), _cast(w.projection, dtype))
-            for w in weights
+    inputs, matrices = _cast(inputs, weights, options.forget_bias)
+    clips = (options.cell_clip, options.projection_clip)
+    with torch.autocast(inputs.device.type, enabled=False):
+        directions = [
+            run_direction(inputs[d], hidden[d], cell[d], *matrices[d], list(batch_sizes), *clips)
+            for d in range(len(weights))
         ]
-    directions = []
-    for d, (input_weight, state_weight, bias, projection) in enumerate(weights):
-        cells = len(bias) // 4
-        bias = bias + torch.nn.functional.pad(bias.new_full((cells,), options.forget_bias), (cells, 2 * cells))
-        arguments = (inputs[d], hidden[d], cell[d], input_weight, state_weight, bias, projection)
-        with torch.autocast(inputs.device.type, enabled=False):
-            directions.append(run_direction(*arguments, list(batch_sizes), options.cell_clip, options.projection_clip))
     return LstmResult(*(torch.stack(parts) for parts in zip(*directions, strict=True)))
 
 
-IMPLEMENTATIONS: dict[str, Implementation] = {"reference": reference, "cpu": cpu}
+def cuda(
+    inputs: Tensor,
+    batch_sizes: Sequence[int],
+    weights: Sequence[LstmWeights],
+    hidden: Tensor,
+    cell: Tensor,
+    options: LstmOptions,
+) -> LstmResult:
+    """`cuda_elmo`: both directions as one batch, each step's element-wise work in one Triton kernel."""
+    inputs, matrices = _cast(inputs, weights, options.forget_bias)
+    stacked = _stack(matrices)
+    clips = (options.cell_clip, options.projection_clip)
+    with torch.autocast(inputs.device.type, enabled=False):
+        return LstmResult(*run_layer(inputs, hidden, cell, *stacked, list(batch_sizes), *clips))
+
+
+def _as_operator(
+    inputs: Tensor,
+    batch_sizes: Tensor,
+    weights: Sequence[LstmWeights],
+    hidden: Tensor,
+    cell: Tensor,
+    options: LstmOptions,
+    implementation: str,
+) -> LstmResult:
+    """`cpu` or `cuda` by way of `operators_elmo`, for `torch.compile`."""
+    inputs, matrices = _cast(inputs, weights, options.forget_bias)
+    every = [inputs, hidden, cell, *(matrix for direction in matrices for matrix in direction if matrix is not None)]
+    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in every)
+    settings = (options.cell_clip, options.projection_clip, keep)
+    with torch.autocast(inputs.device.type, enabled=False):
+        if implementation == "cuda":
+            return LstmResult(*lstm(True, inputs, hidden, cell, batch_sizes, *_stack(matrices), *settings)[:3])
+        directions = [
+            lstm(False, inputs[d], hidden[d], cell[d], batch_sizes, *matrices[d], *settings)[:3]
+            for d in range(len(weights))
+        ]
+    return LstmResult(*(torch.stack(parts) for parts in zip(*directions, strict=True)))
+
+
+IMPLEMENTATIONS: dict[str, Implementation] = {"reference": reference, "cpu": cpu, "cuda": cuda}

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput, can_return_tuple
 
-from .configuration_elmo import BOW_ID, CHARACTER_INPUT, CHARACTER_PAD_ID, EOW_ID, PAD_ID, ElmoConfig
+from .configuration_elmo import CHARACTER_INPUT, PAD_ID, ElmoConfig
 from .initialization_elmo import initialized
 from .kernels_elmo import LstmOptions, LstmWeights, projected_lstm
 from .packing_elmo import Packing, add_boundaries, pack, unique_rows, unpack
@@ -57,9 +57,9 @@ class ElmoModelOutput(ModelOutput):
     Args:
         last_hidden_state: what `pooling_layer` names; the scalar mix [B, W, directions * H] unless set otherwise.
         hidden_states: with `output_hidden_states`: L + 1 layers [B, W, directions * H], word vectors first, repeated
-            for each direction.
+            for each direction; of an aligned model, aligned.
         elmo_representations: all scalar mixes [B, mixes, W, directions * H]. None if nothing asked for them.
-        word_emb: with `output_hidden_states`: the context-independent word vectors [B, W, P].
+        word_emb: with `output_hidden_states`: the context-independent word vectors [B, W, P], never aligned.
         states: with `return_states`: the LSTM states after each sentence.
         attention_mask: with `return_boundaries`: the mask [B, W + 2] that counts `<S>` and `</S>` as words.
     """
@@ -82,6 +82,12 @@ class ElmoModelOutput(ModelOutput):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
+def _check_range(ids: Tensor, rows: int, what: str) -> None:
+    lowest, highest = (int(bound) for bound in torch.aminmax(ids))
+    if lowest < 0 or highest >= rows:
+        raise ValueError(f"{what} must be in 0..{rows - 1}; got {lowest if lowest < 0 else highest}.")
+
+
 def multiply(linear: Any, rows: Tensor) -> Tensor:
     """`linear(rows)`, by the fast product where the module is what it seems."""
     return product(rows, linear.weight, linear.bias) if _is_plain(linear, rows) else linear(rows)
@@ -101,7 +107,10 @@ class ElmoHighway(nn.Module):
 
 
 class ElmoCharacterEncoder(nn.Module):
-    """Characters to word vectors: convolutions, maximum over positions, highway layers, projection."""
+    """Characters to word vectors: convolutions, maximum over positions, highway layers, projection.
+
+    With a lexicon, the word's own vector goes into the projection before what its characters give.
+    """
 
     def __init__(self, config: ElmoConfig) -> None:
         super().__init__()
@@ -114,15 +123,19 @@ class ElmoCharacterEncoder(nn.Module):
         self.highways = nn.ModuleList(ElmoHighway(config.num_filters) for _ in range(config.num_highway_layers))
         self.projection: nn.Module | None = None
         if config.use_character_projection:
-            projection = nn.Linear(config.num_filters, config.projection_size)
-            self.projection = initialized(projection, normal=config.num_filters**-0.5)
+            projection = nn.Linear(config.num_word_features, config.projection_size)
+            self.projection = initialized(projection, normal=config.num_word_features**-0.5)
+        self.lexicon: nn.Module | None = None
+        if config.lexicon_size:
+            lexicon = nn.Embedding(config.lexicon_size, config.lexicon_embedding_size or 0)
+            self.lexicon = initialized(lexicon, normal=1.0, zero_row=True)
         self.activation = F.relu if config.cnn_activation == "relu" else torch.tanh
         self.widest_filter = config.widest_filter
         self.config = config
         self.cache: WordCache | None = None
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Character ids [n, M] of distinct words to word vectors [n, P]."""
+        """Ids [n, M], or [n, 1 + M] with a lexicon, of distinct words to word vectors [n, P]."""
         if not self._may_cache(ids):
             return self._encode_ids(ids)
         if self.cache is None or self.cache.size != self.config.word_cache_size:
@@ -144,21 +157,42 @@ class ElmoCharacterEncoder(nn.Module):
         return {**self.__dict__, "cache": None}
 
     def _encode_ids(self, ids: Tensor) -> Tensor:
-        return self.encode(self.embeddings(self.cut(ids)))
+        if self.lexicon is None:
+            return self.encode(self.embeddings(self.cut(ids)))
+        return self.encode(self.embeddings(self.cut(ids[:, 1:])), self.lexicon(ids[:, 0]))
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """What `inputs_embeds` is made of: ids [..., M] to character vectors [..., M, d].
+
+        With a lexicon, ids [..., 1 + M] to [..., D + M * d]: the word's vector and those of its characters in a row.
+        """
+        if self.lexicon is None:
+            return self.embeddings(ids)
+        return torch.cat([self.lexicon(ids[..., 0]), self.embeddings(ids[..., 1:]).flatten(-2)], dim=-1)
+
+    def encode_embeddings(self, embeddings: Tensor) -> Tensor:
+        """Rows of `embed` to word vectors [n, P]."""
+        if self.lexicon is None:
+            return self.encode(embeddings)
+        words = embeddings[:, : self.config.lexicon_embedding_size]
+        characters = embeddings[:, words.shape[1] :].unflatten(1, (-1, self.config.character_embedding_size))
+        return self.encode(characters, words)
 
     def cut(self, ids: Tensor) -> Tensor:
         """Drop columns of padding that change nothing: one window of nothing but padding stays for the maximum."""
         columns = torch.arange(1, ids.shape[1] + 1, device=ids.device)
-        longest = int((columns * (ids != CHARACTER_PAD_ID)).max()) if len(ids) else 0
+        longest = int((columns * (ids != self.config.character_pad_id)).max()) if len(ids) else 0
         return ids[:, : longest + self.widest_filter]
 
-    def encode(self, characters: Tensor) -> Tensor:
-        """Character vectors [n, M, d] to word vectors [n, P]."""
+    def encode(self, characters: Tensor, lexicon: Tensor | None = None) -> Tensor:
+        """Character vectors [n, M, d], and the lexicon's vectors [n, D] if there is one, to word vectors [n, P]."""
         bytes_a_word = characters.shape[1] * max(len(convolution.weight) for convolution in self.convolutions) * 4
         blocks = [self._features(block) for block in characters.split(max(1, CHUNK_BYTES // bytes_a_word))]
         words = torch.cat(blocks) if len(blocks) > 1 else blocks[0]
         for highway in self.highways:
             words = highway(words)
+        if lexicon is not None:
+            words = torch.cat([lexicon, words], dim=1)
         return words if self.projection is None else multiply(self.projection, words)
 
     def _features(self, characters: Tensor) -> Tensor:
@@ -328,9 +362,12 @@ class ElmoPreTrainedModel(PreTrainedModel):
             else:
                 nn.init.zeros_(module.weights)
             nn.init.ones_(module.gamma)
-        elif isinstance(module, ElmoModel) and self.config.stored_initial_state:
-            nn.init.zeros_(module.initial_hidden)
-            nn.init.zeros_(module.initial_cell)
+        elif isinstance(module, ElmoModel):
+            if self.config.stored_initial_state:
+                nn.init.zeros_(module.initial_hidden)
+                nn.init.zeros_(module.initial_cell)
+            for alignment in module.alignments():
+                nn.init.eye_(alignment)
 
 
 class ElmoModel(ElmoPreTrainedModel):
@@ -353,6 +390,9 @@ class ElmoModel(ElmoPreTrainedModel):
             directions = (config.num_hidden_layers, config.num_directions)
             self.register_buffer("initial_hidden", torch.zeros(*directions, config.output_size))
             self.register_buffer("initial_cell", torch.zeros(*directions, config.cell_size))
+        if config.aligned:
+            for layer, size in enumerate(config.layer_sizes):
+                self.register_buffer(f"alignment_{layer}", torch.eye(size))
         self.post_init()
         self.freeze()
 
@@ -381,10 +421,10 @@ class ElmoModel(ElmoPreTrainedModel):
     ) -> tuple | ElmoModelOutput:
         r"""Args:
             input_ids: character ids [B, W, M] from `ElmoTokenizer`; a row of zeros is no word. Word-input models take
-                word ids [B, W] or [B, W, 1], 0 for no word.
+                word ids [B, W] or [B, W, 1], 0 for no word; models with a lexicon [B, W, 1 + M], the word's id first.
             attention_mask: [B, W], 1 for words, 0 for padding, which may stand anywhere. Default: what the ids say.
-            inputs_embeds: character vectors [B, W, M, d] (word-input models: word vectors [B, W, P]) in place of
-                `input_ids`.
+            inputs_embeds: character vectors [B, W, M, d] (word-input models: word vectors [B, W, P]; models with a
+                lexicon: [B, W, D + M * d], see `ElmoCharacterEncoder.embed`) in place of `input_ids`.
             initial_states: states to start from, `(hidden [R, L, directions, H], cell [R, L, directions, C])`, usually
                 the `states` of the previous batch. Default: every sentence starts anew.
             output_hidden_states: return every layer.
@@ -416,6 +456,8 @@ class ElmoModel(ElmoPreTrainedModel):
         layers = [unpack(layer, shown, shown_mask) for layer in packed_layers]
 
         word_emb = layers[0][..., : config.projection_size]
+        if config.aligned:
+            layers = [layer @ matrix.T for layer, matrix in zip(layers, self.alignments(), strict=False)]
         mixes = None
         if self.scalar_mixes and (pooled is None or output_hidden_states):
             mixes = self._mix(layers, packed_layers, packing, mask, shown_mask)
@@ -428,6 +470,11 @@ class ElmoModel(ElmoPreTrainedModel):
             states=states if return_states else None,
             attention_mask=shown_mask.long() if return_boundaries else None,
         )
+
+    def alignments(self) -> list[Tensor]:
+        """The matrices [D, D] that turn each layer, word vectors first; none unless `config.aligned`."""
+        layers = range(self.config.num_hidden_layers + 1) if self.config.aligned else ()
+        return [getattr(self, f"alignment_{layer}") for layer in layers]
 
     def run_layers(
         self,
@@ -478,14 +525,16 @@ class ElmoModel(ElmoPreTrainedModel):
     def _check_embeds(self, embeds: Any) -> Tensor:
         config = self.config
         sizes = (config.max_characters_per_token, config.character_embedding_size)
-        expected = (config.projection_size,) if self.char_encoder is None else sizes
+        expected: tuple[int, ...] = (config.projection_size,) if self.char_encoder is None else sizes
+        if config.lexicon_size:
+            expected = ((config.lexicon_embedding_size or 0) + sizes[0] * sizes[1],)
         if embeds.dim() < 3 or tuple(embeds.shape[2:]) != expected:
             shape = ", ".join(["batch", "words", *map(str, expected)])
             raise ValueError(f"inputs_embeds must have shape [{shape}]; got {list(embeds.shape)}.")
         return torch.ones(embeds.shape[:2], dtype=torch.bool, device=embeds.device)
 
     def _check_ids(self, ids: Tensor) -> Tensor:
-        width = self.config.max_characters_per_token
+        width = self.config.row_width
         if self.char_encoder is not None and (ids.dim() != 3 or ids.shape[2] != width):
             raise ValueError(
                 f"input_ids must have shape [batch, words, {width}], character ids; got {list(ids.shape)}."
@@ -496,11 +545,11 @@ class ElmoModel(ElmoPreTrainedModel):
             )
         if ids.is_floating_point() or ids.dtype == torch.bool:
             raise ValueError(f"input_ids must be integers; got {ids.dtype}.")
-        rows = self.config.vocab_size
-        if ids.numel():
-            lowest, highest = (int(bound) for bound in torch.aminmax(ids))
-            if lowest < 0 or highest >= rows:
-                raise ValueError(f"input_ids must be in 0..{rows - 1}; got {lowest if lowest < 0 else highest}.")
+        if ids.numel() and self.config.lexicon_size:
+            _check_range(ids[..., 0], self.config.lexicon_size, "the words of input_ids")
+            _check_range(ids[..., 1:], self.config.vocab_size, "the characters of input_ids")
+        elif ids.numel():
+            _check_range(ids, self.config.vocab_size, "input_ids")
         return (ids != PAD_ID).any(-1) if ids.dim() == 3 else ids != PAD_ID
 
     def _packed_words(self, ids: Tensor | None, embeds: Any, mask: Tensor, packing: Packing) -> Tensor:
@@ -511,7 +560,7 @@ class ElmoModel(ElmoPreTrainedModel):
             distinct, index = unique_rows(torch.cat([words, boundaries]))
             vectors = self._word_vectors(distinct)
         else:
-            words = embeds[mask] if self.char_encoder is None else self.char_encoder.encode(embeds[mask])
+            words = embeds[mask] if self.char_encoder is None else self.char_encoder.encode_embeddings(embeds[mask])
             vectors = torch.cat([words, self._word_vectors(boundaries)])
             index = torch.arange(len(vectors), device=mask.device)
         source = index.new_empty(packing.num_slots)
@@ -520,11 +569,10 @@ class ElmoModel(ElmoPreTrainedModel):
         return vectors.index_select(0, source)
 
     def _boundary_rows(self, device: torch.device) -> Tensor:
-        """Ids of the words `<S>` and `</S>`, [2, M]; [0, M] if the model adds none."""
+        """Ids of the words `<S>` and `</S>`, [2, M]; [0, M] if the model adds none; a lexicon's go first."""
         config = self.config
         if not config.sentence_boundaries:
-            width = config.max_characters_per_token if self.char_encoder is not None else 1
-            return torch.zeros(0, width, dtype=torch.long, device=device)
+            return torch.zeros(0, config.row_width, dtype=torch.long, device=device)
         bos, eos = config.bos_token_id, config.eos_token_id
         if bos is None or eos is None or max(bos, eos) >= config.vocab_size:
             raise ValueError(
@@ -532,9 +580,12 @@ class ElmoModel(ElmoPreTrainedModel):
             )
         marks = torch.tensor([[bos], [eos]], device=device)
         if self.char_encoder is not None:
-            rows = marks.new_full((2, config.max_characters_per_token), CHARACTER_PAD_ID)
-            rows[:, 0], rows[:, 1:2], rows[:, 2] = BOW_ID, marks, EOW_ID
+            rows = marks.new_full((2, config.max_characters_per_token), config.character_pad_id)
+            rows[:, 0], rows[:, 1:2], rows[:, 2] = config.character_bow_id, marks, config.character_eow_id
             marks = rows
+            if config.lexicon_size:
+                words = torch.tensor([[config.lexicon_bos_id], [config.lexicon_eos_id]], device=device)
+                marks = torch.cat([words, rows], dim=1)
         return marks
 
     def _word_vectors(self, ids: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ The two operators are the ones that `torch.compile` emits when it freezes weight
 tried on a small example first; where they are missing or wrong, `F.linear` takes over.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -75,28 +76,30 @@ def _multiply(rows: Tensor, packed: Tensor, bias: Tensor | None, plus: Tensor | 
     return torch.ops.mkldnn._linear_pointwise.binary(rows, plus, packed, bias, "add")
 
 
-def multiplier(weight: Tensor, bias: Tensor | None = None) -> Callable[..., Tensor]:
+def multiplier(weight: Tensor, bias: Tensor | None = None, remember: bool = True) -> Callable[..., Tensor]:
     """A function of rows [n, input size] that gives `F.linear(rows, weight, bias)`, without gradients.
 
-    A second argument [n, output size] is added to the result, in one go with the product.
+    A second argument [n, output size] is added to the result; in low precision in one go with the product, in float32
+    and float64 it is overwritten with the sum and returned.
 
     Args:
         weight: [output size, ...], further dimensions flattened.
         bias: [output size].
+        remember: whether the next call may find the weight packed already.
     """
     if weight.device.type != "cpu" or not can_pack(weight.dtype):
         matrix = weight.flatten(1)
 
         def multiply_plainly(rows: Tensor, plus: Tensor | None = None) -> Tensor:
             result = F.linear(rows, matrix, bias)
-            return result if plus is None else result.add_(plus)
+            return result if plus is None else plus.add_(result)
 
         return multiply_plainly
-    packed = pack_weight(weight)
+    packed = pack_weight(weight) if remember else _reorder(weight.flatten(1))
 
     def multiply(rows: Tensor, plus: Tensor | None = None) -> Tensor:
         if plus is not None and rows.dtype == torch.float32:  # oneDNN's own sum is the slower one here
-            return multiply(rows).add_(plus)
+            return plus.add_(multiply(rows))
         if len(rows) > 1:
             return _multiply(rows.contiguous(), packed, bias, plus)
         if len(rows) == 1:
@@ -107,16 +110,36 @@ def multiplier(weight: Tensor, bias: Tensor | None = None) -> Callable[..., Tens
     return multiply
 
 
-@torch.compiler.disable
+def namespace(module: str) -> str:
+    """Where a module's operators are registered. The package and copies of it from the Hub may live in one process."""
+    return "elmo_" + re.sub(r"\W", "_", module)
+
+
+@torch.library.custom_op(
+    f"{namespace(__name__)}::product", mutates_args=(), schema="(Tensor rows, Tensor weight, Tensor? bias) -> Tensor"
+)
+def packed_product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`multiplier(weight, bias)(rows)`, as an operator: no compiler looks inside."""
+    return multiplier(weight, bias)(rows)
+
+
+@packed_product.register_fake
+def _(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return rows.new_empty(rows.shape[0], weight.shape[0])
+
+
 def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`F.linear(rows, weight, bias)`; packed where no gradient is wanted. The weight may have further dimensions."""
     tensors = (rows, weight, bias)
     differentiate = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     if differentiate or rows.dtype != weight.dtype or torch.is_autocast_enabled(rows.device.type):
         return F.linear(rows, weight.flatten(1), bias)
+    if torch.compiler.is_compiling():
+        return packed_product(rows, weight, bias)
     return multiplier(weight, bias)(rows)
 
 
+@torch.compiler.disable  # a trial and its memory are nothing to trace
 def rows_are_independent(weight: Tensor) -> bool:
     """Whether a row's product has the same bits whatever rows stand beside it, as a trial on this machine shows."""
     if weight.device.type != "cpu" or weight.dtype != torch.float32 or not can_pack(torch.float32):

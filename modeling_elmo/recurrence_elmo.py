@@ -11,6 +11,7 @@ What it saves over `kernels_elmo.reference`, the same mathematics:
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -37,25 +38,38 @@ class Direction(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What backward needs, all in packed order."""
+    """What backward needs, all in packed order. What each step started from follows from it (`previous`)."""
 
     gates: Tensor  # [N, 4C], activated
     cells: Tensor  # [N, C], clipped
     gated: Tensor  # [N, C], output gate times tanh(cell): what is projected
-    hidden_before: Tensor  # [N, H], the state that each step started from
-    cells_before: Tensor  # [N, C]
 
 
-def chunks(batch_sizes: Sequence[int], row_bytes: int) -> Iterator[Sequence[int]]:
-    """Runs of steps whose rows fill at most a chunk, one step at least."""
+def chunks(batch_sizes: Sequence[int], row_bytes: int, chunk_bytes: int | None = None) -> Iterator[Sequence[int]]:
+    """Runs of steps whose rows fill at most a chunk (default: `CHUNK_BYTES`), one step at least."""
+    limit = CHUNK_BYTES if chunk_bytes is None else chunk_bytes
     start = rows = 0
     for step, live in enumerate(batch_sizes):
-        if rows and (rows + live) * row_bytes > CHUNK_BYTES:
+        if rows and (rows + live) * row_bytes > limit:
             yield batch_sizes[start:step]
             start, rows = step, 0
         rows += live
     if rows:
         yield batch_sizes[start:]
+
+
+def previous(initial: Tensor, values: Tensor, batch_sizes: Sequence[int]) -> Tensor:
+    """What each step started from: initial [..., batch, size] and the states [..., N, size] after each step to
+    [..., N, size]. Sentences keep their rank, so a step's rows are the first ones of the step before.
+    """
+    if not len(batch_sizes):
+        return values
+    parts = [initial[..., : batch_sizes[0], :]]
+    start = 0
+    for before, live in pairwise(batch_sizes):
+        parts.append(values[..., start : start + live, :])
+        start += before
+    return torch.cat(parts, dim=-2)
 
 
 def sigmoid(x: Tensor) -> Tensor:
@@ -65,12 +79,13 @@ def sigmoid(x: Tensor) -> Tensor:
     return torch.tanh(x * 0.5) * 0.5 + 0.5
 
 
-def activate(gates: Tensor, cell: Tensor, cell_clip: float | None, gated: Tensor) -> None:
+def activate(gates: Tensor, before: Tensor, cell: Tensor, cell_clip: float | None, gated: Tensor) -> None:
     """One step's element-wise work on rows of one block, in place.
 
     Args:
         gates: [n, 4C], sums in, activated gates out.
-        cell: [n, C], the cells before the step in, after it out.
+        before: [n, C], the cells before the step.
+        cell: [n, C], filled with those after it; may be `before`.
         gated: [n, C], filled with output gate times tanh(cell).
     """
     size = cell.shape[1]
@@ -80,7 +95,7 @@ def activate(gates: Tensor, cell: Tensor, cell_clip: float | None, gated: Tensor
     gates.tanh_()
     for gate in (keep_and_let_in, let_out):
         gate.mul_(0.5).add_(0.5)
-    cell.mul_(keep_and_let_in[:, size:]).addcmul_(keep_and_let_in[:, :size], new)
+    torch.mul(before, keep_and_let_in[:, size:], out=cell).addcmul_(keep_and_let_in[:, :size], new)
     if cell_clip:
         cell.clamp_(-cell_clip, cell_clip)
     torch.tanh(cell, out=gated).mul_(let_out)
@@ -99,50 +114,51 @@ def run_forward(
     Returns:
         outputs [N, H], final hidden and cell of each sentence, and the trace.
     """
-    dtype, cells = inputs.dtype, cell.shape[1]
-    hidden, cell = hidden.to(dtype).clone(), cell.clone()
-    rows = len(inputs)
+    dtype, cells, rows = inputs.dtype, cell.shape[1], len(inputs)
+    hidden = hidden.to(dtype)
     outputs = inputs.new_empty(rows, hidden.shape[1])
-    trace = None
-    if keep:
-        sizes = (4 * cells, cells, cells, hidden.shape[1], cells)
-        trace = Trace(
-            *(cell.new_empty(rows, size, dtype=dtype if i == 3 else cell.dtype) for i, size in enumerate(sizes))
-        )
+    # With a trace, steps write where it lies; without, each writes over the one before.
+    gated = cell.new_empty(rows if keep else len(cell), cells)
+    cell = cell if keep else cell.clone()
+    after = cell.new_empty(rows, cells) if keep else cell
+    gates = cell.new_empty(0, 4 * cells)
     block = max(1, _BLOCK_BYTES // (4 * cells * cell.element_size()))
-    gated = cell.new_empty(len(cell), cells)
 
     read = multiplier(direction.input, direction.bias)
     recur = multiplier(direction.state)
     project = None if direction.projection is None else multiplier(direction.projection)
+    ended: list[tuple[Tensor, Tensor]] = []  # final states, shortest sentences first
     start = 0
-    for steps in chunks(batch_sizes, 4 * cells * inputs.element_size()):
-        stop = start + sum(steps)
-        input_gates = read(inputs[start:stop])
-        for part in input_gates.split(list(steps)):
+    for steps in [batch_sizes] if keep and rows else chunks(batch_sizes, 4 * cells * inputs.element_size()):
+        ahead = read(inputs[start : start + sum(steps)])
+        if keep:
+            gates = ahead if dtype == cell.dtype else torch.empty_like(ahead, dtype=cell.dtype)
+        for part in ahead.split(list(steps)):
             live = len(part)
             here = slice(start, start + live)
+            place = here if keep else slice(live)
             start += live
-            sums = recur(hidden[:live], part)
-            if trace is not None:
-                trace.hidden_before[here] = hidden[:live]
-                trace.cells_before[here] = cell[:live]
+            if live < len(hidden):
+                ended.append((hidden[live:], cell[live:]))
+                hidden, cell = hidden[:live], cell[:live]
+            sums = recur(hidden, part)
+            new_cell, new_gated = after[place], gated[place]
             for first in range(0, live, block):
-                now = slice(first, min(first + block, live))
-                gates = sums[now].to(cell.dtype)  # low precision suffices for products, not for what runs on
-                activate(gates, cell[now], direction.cell_clip, gated[now])
-                if trace is not None:
-                    trace.gates[here][now] = gates
-            if trace is not None:
-                trace.cells[here], trace.gated[here] = cell[:live], gated[:live]
-            output = gated[:live].to(dtype)
+                now = slice(first, first + block)
+                step_gates = sums[now]
+                if dtype != cell.dtype:  # low precision suffices for products, not for what runs on
+                    step_gates = gates[here][now].copy_(step_gates) if keep else step_gates.to(cell.dtype)
+                activate(step_gates, cell[now], new_cell[now], direction.cell_clip, new_gated[now])
+            cell = new_cell
+            output = new_gated.to(dtype)
             if project is not None:
                 output = project(output)
                 if direction.projection_clip:
                     output.clamp_(-direction.projection_clip, direction.projection_clip)
-            hidden[:live] = output
-            outputs[here] = output
-    return outputs, hidden, cell, trace
+            hidden = outputs[here].copy_(output)
+    ended.append((hidden, cell))
+    last_hidden, last_cell = (torch.cat(states) for states in zip(*reversed(ended), strict=True))
+    return outputs, last_hidden, last_cell, Trace(gates, after, gated) if keep else None
 
 
 class Gradients(NamedTuple):
@@ -160,6 +176,8 @@ class Gradients(NamedTuple):
 def run_backward(
     inputs: Tensor,
     outputs: Tensor,
+    hidden: Tensor,
+    cell: Tensor,
     batch_sizes: Sequence[int],
     direction: Direction,
     trace: Trace,
@@ -170,48 +188,54 @@ def run_backward(
 ) -> Gradients:
     """From the gradients of outputs [N, H] and of the final states to those of `run_forward`'s arguments.
 
-    `wanted` has true for the weights whose gradients, each a product over all steps, are worth their time.
+    `wanted` has true for the inputs and weights whose gradients, each a product over all steps, are worth their time.
     """
     dtype, cells = inputs.dtype, trace.cells.shape[1]
-    grad_hidden, grad_cell = grad_hidden.to(dtype).clone(), grad_cell.to(trace.cells.dtype).clone()
+    grad_hidden, grad_cell = grad_hidden.to(dtype, copy=True), grad_cell.to(trace.cells.dtype, copy=True)
     grad_sums = torch.empty_like(trace.gates, dtype=dtype)
     clip = direction.projection_clip if direction.projection is not None else None
     grad_projected = torch.empty_like(outputs)
+    # Packed for this backward pass alone: the next one finds other weights.
+    to_hidden = multiplier(direction.state.T, remember=False)
+    to_gated = None if direction.projection is None else multiplier(direction.projection.T, remember=False)
     stop = len(inputs)
-    for live in reversed(batch_sizes):
+    for step in range(len(batch_sizes) - 1, -1, -1):
+        live = batch_sizes[step]
         here = slice(stop - live, stop)
         stop -= live
-        grad_output = grad_outputs[here] + grad_hidden[:live]
+        first = stop - batch_sizes[step - 1]
+        before = trace.cells[first : first + live] if step else cell[:live]
+        grad_output = torch.add(grad_outputs[here], grad_hidden[:live], out=grad_projected[here])
         if clip:
-            grad_output = grad_output * (outputs[here].abs() < clip)
-        grad_projected[here] = grad_output
-        grad_gated = grad_output if direction.projection is None else grad_output @ direction.projection
+            aten.hardtanh_backward.grad_input(grad_output, outputs[here], -clip, clip, grad_input=grad_output)
+        grad_gated = grad_output if to_gated is None else to_gated(grad_output)
         let_in, keep, new, let_out = trace.gates[here].split(cells, dim=1)
         tanh_cell = torch.tanh(trace.cells[here])
         grad_gated = grad_gated.to(tanh_cell.dtype)
-        step = grad_cell[:live]
-        step.add_(aten.tanh_backward(grad_gated * let_out, tanh_cell))
+        grad_step = grad_cell[:live]
+        grad_step.add_(aten.tanh_backward(grad_gated * let_out, tanh_cell))
         if direction.cell_clip:
             aten.hardtanh_backward.grad_input(
-                step, trace.cells[here], -direction.cell_clip, direction.cell_clip, grad_input=step
+                grad_step, trace.cells[here], -direction.cell_clip, direction.cell_clip, grad_input=grad_step
             )
         parts = [
-            aten.sigmoid_backward(step * new, let_in),
-            aten.sigmoid_backward(step * trace.cells_before[here], keep),
-            aten.tanh_backward(step * let_in, new),
+            aten.sigmoid_backward(grad_step * new, let_in),
+            aten.sigmoid_backward(grad_step * before, keep),
+            aten.tanh_backward(grad_step * let_in, new),
             aten.sigmoid_backward(grad_gated * tanh_cell, let_out),
         ]
         sums = grad_sums[here]
         for part, place in zip(parts, sums.split(cells, dim=1), strict=True):
             place.copy_(part)
-        step.mul_(keep)
-        grad_hidden[:live] = sums @ direction.state
+        grad_step.mul_(keep)
+        grad_hidden[:live] = to_hidden(sums)
+    hidden_before = previous(hidden.to(dtype), outputs, batch_sizes) if wanted.state_weight else outputs
     return Gradients(
         inputs=grad_sums @ direction.input if wanted.inputs else None,
         hidden=grad_hidden,
         cell=grad_cell,
         input_weight=grad_sums.T @ inputs if wanted.input_weight else None,
-        state_weight=grad_sums.T @ trace.hidden_before if wanted.state_weight else None,
+        state_weight=grad_sums.T @ hidden_before if wanted.state_weight else None,
         bias=grad_sums.sum(0) if wanted.bias else None,
         projection=grad_projected.T @ trace.gated.to(dtype) if wanted.projection else None,
     )
@@ -236,21 +260,22 @@ class FastLstm(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         direction = Direction(input_weight, state_weight, bias, projection, cell_clip, projection_clip)
         outputs, last_hidden, last_cell, trace = run_forward(inputs, batch_sizes, direction, hidden, cell, keep=True)
-        ctx.save_for_backward(inputs, outputs, input_weight, state_weight, bias, projection, *(trace or ()))
-        ctx.settings = (batch_sizes, cell_clip, projection_clip, hidden.dtype, cell.dtype)
+        weights = (input_weight, state_weight, bias, projection)
+        ctx.save_for_backward(inputs, outputs, hidden, cell, *weights, *(trace or ()))
+        ctx.settings = (batch_sizes, cell_clip, projection_clip)
         return outputs, last_hidden, last_cell
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_outputs: Tensor, grad_hidden: Tensor, grad_cell: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, outputs, input_weight, state_weight, bias, projection, *trace = ctx.saved_tensors
-        batch_sizes, cell_clip, projection_clip, hidden_dtype, cell_dtype = ctx.settings
+        inputs, outputs, hidden, cell, input_weight, state_weight, bias, projection, *kept = ctx.saved_tensors
+        batch_sizes, cell_clip, projection_clip = ctx.settings
         direction = Direction(input_weight, state_weight, bias, projection, cell_clip, projection_clip)
         wanted = Gradients(*ctx.needs_input_grad[:7])
-        result = run_backward(
-            inputs, outputs, batch_sizes, direction, Trace(*trace), grad_outputs, grad_hidden, grad_cell, wanted
-        )
-        states = (result.hidden.to(hidden_dtype), result.cell.to(cell_dtype))
+        kept, grads = Trace(*kept), (grad_outputs, grad_hidden, grad_cell)
+        with torch.autocast(inputs.device.type, enabled=False):
+            result = run_backward(inputs, outputs, hidden, cell, batch_sizes, direction, kept, *grads, wanted)
+        states = (result.hidden.to(hidden.dtype), result.cell.to(cell.dtype))
         weights = (result.input_weight, result.state_weight, result.bias, result.projection)
         return (result.inputs, *states, *weights, None, None, None)
 

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from transformers import BatchEncoding, PreTrainedTokenizer
 from transformers.utils import PaddingStrategy
 
-from .alphabet_elmo import CharacterAlphabet, Rows, WordVocabulary
+from .alphabet_elmo import CharacterAlphabet, LexiconAlphabet, Rows, WordVocabulary
 from .configuration_elmo import CHARACTER_INPUT, PAD_ID, WORD_INPUT
 from .splitting_elmo import SPLITTERS, split_texts
 
 Span = tuple[int, int]
 _NO_SPAN: Span = (0, 0)
+LEXICON_INPUT = "lexicon"
 
 
 @dataclass
@@ -97,14 +98,17 @@ class ElmoTokenizer(PreTrainedTokenizer):
     Args:
         vocab_file: one word a line, for models with a word vocabulary.
         input_type: `"words"` or `"characters"`, as in `ElmoConfig`; default: words if there is a `vocab_file`. A
-            language model of characters has one too, which is not the tokenizer's business.
+            language model of characters has one too, which is not the tokenizer's business. `"lexicon"` if there is a
+            `lexicon_file`.
         splitter: how raw text becomes words: `"moses"` (English, as in the 1 Billion Word benchmark), `"whitespace"`,
             or `"characters"` (each a word, as for proteins). Lists of words (`is_split_into_words=True`)
             pass as they are.
         max_characters_per_token: ids a word, both word boundaries included; longer words are cut.
+        lexicon_file: the code points and words that a model of ELMoForManyLangs knows, see `LexiconAlphabet`; a row of
+            ids then begins with the word's own.
     """
 
-    vocab_files_names = {"vocab_file": "vocab.txt"}
+    vocab_files_names = {"vocab_file": "vocab.txt", "lexicon_file": "lexicon.json"}
     model_input_names = ["input_ids", "attention_mask"]
     _auto_class = "AutoTokenizer"
 
@@ -117,28 +121,41 @@ class ElmoTokenizer(PreTrainedTokenizer):
         pad_token: str = "<pad>",
         bos_token: str = "<S>",
         eos_token: str = "</S>",
+        lexicon_file: str | None = None,
         **kwargs: Any,
     ) -> None:
         if splitter not in SPLITTERS:
             raise ValueError(f"splitter must be one of {', '.join(map(repr, SPLITTERS))}; got {splitter!r}.")
         self.splitter = splitter
         self.max_characters_per_token = max_characters_per_token
-        self.alphabet: CharacterAlphabet | WordVocabulary
-        if input_type == CHARACTER_INPUT:
+        self.alphabet: CharacterAlphabet | LexiconAlphabet | WordVocabulary
+        if input_type == LEXICON_INPUT and lexicon_file is None:
+            name = self.vocab_files_names["lexicon_file"]
+            raise ValueError(f"a tokenizer of input_type 'lexicon' must have {name}; it is missing.")
+        if input_type in (CHARACTER_INPUT, LEXICON_INPUT):
             vocab_file = None
+        if input_type == CHARACTER_INPUT or vocab_file is not None:
+            lexicon_file = None
         self.vocab_file = vocab_file
-        if vocab_file is None:
-            self.alphabet = CharacterAlphabet(max_characters_per_token, str(pad_token), str(bos_token), str(eos_token))
+        marks = (str(pad_token), str(bos_token), str(eos_token))
+        if lexicon_file is not None:
+            self.alphabet = LexiconAlphabet(lexicon_file, max_characters_per_token, *marks)
+            input_type = LEXICON_INPUT
+        elif vocab_file is None:
+            self.alphabet = CharacterAlphabet(max_characters_per_token, *marks)
+            input_type = CHARACTER_INPUT
         else:
             self.alphabet = WordVocabulary(vocab_file, str(pad_token))
+            input_type = WORD_INPUT
         super().__init__(
             vocab_file=vocab_file,
-            input_type=CHARACTER_INPUT if vocab_file is None else WORD_INPUT,
+            input_type=input_type,
             splitter=splitter,
             max_characters_per_token=max_characters_per_token,
             pad_token=pad_token,
             bos_token=bos_token,
             eos_token=eos_token,
+            lexicon_file=lexicon_file,
             **kwargs,
         )
 
@@ -153,10 +170,15 @@ class ElmoTokenizer(PreTrainedTokenizer):
         return {**self.alphabet.vocab, **self._added_tokens_encoder}
 
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
-        """Write `vocab.txt` if there is a word vocabulary; characters need no file."""
+        """Write `vocab.txt` or `lexicon.json` if there is a word vocabulary or a lexicon; bytes need no file."""
+        prefix = f"{filename_prefix}-" if filename_prefix else ""
+        if isinstance(self.alphabet, LexiconAlphabet):
+            path = Path(save_directory, prefix + self.vocab_files_names["lexicon_file"])
+            self.alphabet.save(path)
+            return (str(path),)
         if self.vocab_file is None:
             return ()
-        path = Path(save_directory, (f"{filename_prefix}-" if filename_prefix else "") + "vocab.txt")
+        path = Path(save_directory, prefix + self.vocab_files_names["vocab_file"])
         words = [word for word, index in self.alphabet.vocab.items() if index != PAD_ID]
         path.write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
         return (str(path),)
@@ -190,7 +212,8 @@ class ElmoTokenizer(PreTrainedTokenizer):
         if isinstance(ids, int):
             return names[ids]
         # With characters, only added tokens can be a word's whole row; with a vocabulary every name can.
-        word_names = names if self.vocab_file else {i: token.content for i, token in self._added_tokens_decoder.items()}
+        added = {index: token.content for index, token in self._added_tokens_decoder.items()}
+        word_names = names if self.alphabet.width == 1 else added
         special = frozenset(self.all_special_tokens) if skip_special_tokens else ()
         tokens = [names[row] if isinstance(row, int) else self.alphabet.word(row, word_names) for row in ids]
         return [token for token in tokens if token not in special]

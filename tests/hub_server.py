@@ -252,6 +252,8 @@ class _Handler(BaseHTTPRequestHandler):
             case "GET", ["api", "models", owner, name, "tree", revision, *folder]:
                 recursive = self.query.get("recursive", [""])[0].lower() in ("true", "1")
                 self.send_json(self.repo(owner, name).tree(revision, "/".join(folder), recursive))
+            case "GET", ["api", "models", owner, name, "refs"]:
+                self.refs(self.repo(owner, name))
             case "POST", ["api", "models", owner, name, "branch", branch]:
                 repo = self.repo(owner, name, write=True)
                 start = json.loads(self.body or b"{}").get("startingPoint", "main")
@@ -298,6 +300,12 @@ class _Handler(BaseHTTPRequestHandler):
         flags = {"private": repo.private, "gated": False, "disabled": False, "downloads": 0, "likes": 0}
         lists = {"tags": [], "siblings": [{"rfilename": path} for path in files]}
         self.send_json(answer | flags | lists | {"createdAt": DATE, "lastModified": DATE})
+
+    def refs(self, repo: Repo) -> None:
+        def listed(kind: str, refs: Mapping[str, str]) -> list[dict[str, str]]:
+            return [{"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": sha} for name, sha in refs.items()]
+
+        self.send_json({"branches": listed("heads", repo.branches), "tags": listed("tags", repo.tags), "converts": []})
 
     def add_ref(self, refs: dict[str, str], name: str, sha: str) -> None:
         if name in refs:

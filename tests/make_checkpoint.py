@@ -151,6 +151,11 @@ def with_usual_names(arrays: dict[str, Any], variant: str) -> dict[str, Any]:
     return renamed
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """The bytes of every file under a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def read_datasets(path: str | Path) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
     """Type, shape and bytes of every dataset, to compare files exactly."""
     found: dict[str, tuple[str, tuple[int, ...], bytes]] = {}

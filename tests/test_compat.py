@@ -12,6 +12,7 @@ import pytest
 import torch
 from elmo_testing import SENTENCES, oracle_of, tiny_config, tiny_model
 from make_checkpoint import write_checkpoint
+from oracle import mix
 from tolerances import ORACLE, PACKED, SAME_BATCH
 
 from modeling_elmo import ElmoEncoder, ElmoTokenizer, compat
@@ -66,7 +67,9 @@ def test_defaults_and_outputs_are_allennlps(saved: str) -> None:
         for k in range(2)
         for name in ("gamma", "scalar_parameters.0", "scalar_parameters.1", "scalar_parameters.2")
     }
-    assert all(p.requires_grad for p in Elmo(saved, None, 1, requires_grad=True).parameters())
+    tuned = Elmo(saved, None, 1, requires_grad=True, dropout=0)
+    tuned(ids)["elmo_representations"][0].pow(2).sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in tuned.parameters()), "nothing is left over, as in AllenNLP"
 
 
 def test_dropout_is_on_by_default_in_training(saved: str) -> None:
@@ -78,6 +81,14 @@ def test_dropout_is_on_by_default_in_training(saved: str) -> None:
     assert 0.35 < kept.sum() / (whole != 0).sum() < 0.65
     assert torch.allclose(dropped[kept], 2 * whole[kept])
     assert torch.equal(Elmo(saved, None, 1, dropout=0).train()(ids)["elmo_representations"][0], whole)
+
+
+def test_the_bilm_itself_drops_nothing_in_training(saved: str, tmp_path: Path) -> None:
+    tiny_model(seed=4, lstm_dropout=0.5, output_dropout=0.5).save_pretrained(tmp_path)
+    ids = batch_to_ids(WORDY)
+    ours = Elmo(tmp_path, None, 1, requires_grad=True, dropout=0).train()(ids)["elmo_representations"][0]
+    expected = Elmo(saved, None, 1, dropout=0).eval()(ids)["elmo_representations"][0]
+    assert (ours - expected).abs().max() <= PACKED
 
 
 def test_nested_inputs_and_boundaries(saved: str) -> None:
@@ -161,6 +172,14 @@ def test_old_files_are_converted_in_memory(pair: tuple[str, str]) -> None:
         assert np.abs(ours[row, : len(sentence)].detach().numpy() - expected).max() <= 10 * PACKED
 
 
+def test_one_name_for_both_files(pair: tuple[str, str]) -> None:
+    ids = batch_to_ids(WORDY)
+    expected = Elmo(*pair, 1, dropout=0)(ids)["elmo_representations"][0]
+    for name in (pair[1], str(Path(pair[1]).parent)):
+        for arguments in ((name, None), (None, name), (name, name)):
+            assert torch.equal(Elmo(*arguments, 1, dropout=0)(ids)["elmo_representations"][0], expected)
+
+
 @pytest.mark.parametrize("host", ["https://s3-us-west-2.amazonaws.com/allennlp", "https://allennlp.s3.amazonaws.com"])
 def test_both_spellings_of_old_addresses_lead_to_the_same_files(
     host: str, pair: tuple[str, str], monkeypatch: pytest.MonkeyPatch
@@ -194,8 +213,9 @@ def test_embedder(saved: str) -> None:
     assert embeddings.shape == (len(SENTENCES), 3, max(map(len, SENTENCES)), 16)
     assert mask.sum(1).tolist() == [len(sentence) for sentence in SENTENCES]
     assert embedder.embed_batch([]) == []
+    assert [array.shape for array in embedder.embed_batch([[], []])] == [(3, 0, 16)] * 2
     stateful = ElmoEmbedder(saved, stateful=True)
-    first, second = stateful.embed_sentence(WORDY[0]), stateful.embed_sentence(WORDY[0])
+    first, _, second = [stateful.embed_sentence(words) for words in (WORDY[0], [], WORDY[0])]
     assert np.abs(first - expected[0]).max() <= 10 * PACKED
     warm = layers_of(saved, WORDY[0], layers_of(saved, WORDY[0])[1])[0][:, 1:-1]
     assert np.abs(second - warm).max() <= 10 * PACKED
@@ -225,6 +245,8 @@ def test_tf_hubs_six_outputs(saved: str) -> None:
     texts = ["the  cat ate", "apple"]
     words = [["the", "cat", "ate"], ["apple"]]
     output = tfhub_outputs(texts, model=saved)
+    scalar_mix = ElmoEncoder.from_pretrained(saved).model.scalar_mixes[0]  # trained: not the mean of the layers
+    assert scalar_mix.weights.std() > 0.1
     assert list(output) == ["word_emb", "lstm_outputs1", "lstm_outputs2", "elmo", "default", "sequence_len"]
     assert output["sequence_len"].tolist() == [3, 1]
     for row, sentence in enumerate(words):
@@ -233,12 +255,12 @@ def test_tf_hubs_six_outputs(saved: str) -> None:
             "word_emb": layers[0][:, :8],
             "lstm_outputs1": layers[1],
             "lstm_outputs2": layers[2],
-            "elmo": layers.mean(0),
+            "elmo": mix(list(layers), scalar_mix.weights.detach().numpy(), scalar_mix.gamma.item()),
         }
         for name, value in expected.items():
             assert np.abs(output[name][row, : len(sentence)] - value).max() <= 10 * PACKED
             assert not output[name][row, len(sentence) :].any()
-        assert np.abs(output["default"][row] - layers.mean(0).mean(0)).max() <= 10 * PACKED
+        assert np.abs(output["default"][row] - expected["elmo"].mean(0)).max() <= 10 * PACKED
     padded = [["the", "cat", "ate"], ["apple", "", ""]]
     encoder = ElmoEncoder.from_pretrained(saved)
     for name, value in tfhub_outputs(padded, sequence_len=[3, 1], model=encoder).items():
@@ -267,4 +289,7 @@ def test_wrong_shapes_are_explained(saved: str) -> None:
         Elmo(saved, None, 1)(torch.zeros(3, 50, dtype=torch.long))
     with pytest.raises(ValueError, match="one number a layer, 3; got 2"):
         Elmo(saved, None, 1, scalar_mix_parameters=[0.0, 1.0])
+    for length in (-1, 2):
+        with pytest.raises(ValueError, match=rf"in 0\.\.1 in row 1; got {length}"):
+            tfhub_outputs([["a"], ["b"]], sequence_len=[1, length], model=saved)
     assert tiny_config().hidden_size == 16

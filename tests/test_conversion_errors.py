@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from elmo_testing import tiny_model
-from make_checkpoint import OPTIONS, changed, read_datasets, write_checkpoint
+from make_checkpoint import OPTIONS, changed, contents, read_datasets, write_checkpoint
 from safetensors.torch import load_file, save_file
 
 from modeling_elmo import ElmoModel
@@ -218,7 +218,7 @@ def test_a_failure_while_writing_leaves_the_old_model(
     old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     convert(old, tmp_path / "model")
-    before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
+    before = contents(tmp_path / "model")
 
     def full(folder: Path) -> None:
         assert (folder / "model.safetensors").is_file()
@@ -227,7 +227,7 @@ def test_a_failure_while_writing_leaves_the_old_model(
     monkeypatch.setattr(convert_module, "write_code", full)
     with pytest.raises(OSError, match="no space left"):
         convert(old, tmp_path / "model", overwrite=True)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == before
+    assert contents(tmp_path / "model") == before
     (tmp_path / "model").rename(tmp_path / "elsewhere")
     fails(old, OSError, "no space left")
 

@@ -14,7 +14,7 @@ from make_checkpoint import OPTIONS, read_datasets, write_checkpoint
 from modeling_elmo.configuration_elmo import PRESETS
 from modeling_elmo.conversion import download, fetch
 from modeling_elmo.conversion.checkpoints import Checkpoint, checkpoints, find
-from modeling_elmo.conversion.convert import convert
+from modeling_elmo.conversion.convert import ConversionRecord, convert
 from modeling_elmo.conversion.export import export
 
 S3 = "https://s3-us-west-2.amazonaws.com/allennlp/models/elmo/"
@@ -125,16 +125,19 @@ def test_a_known_name_leads_to_its_files(server: Server, tmp_path: Path, monkeyp
 def test_files_by_path(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "old")
     (tmp_path / "old" / "lm_embeddings_0.hdf5").write_bytes(b"")  # stored vectors beside the weights
-    (tmp_path / "old" / "softmax_weights.hdf5").write_bytes(b"")
     for source in (tmp_path / "old", tmp_path / "old" / "lm_weights.hdf5"):
-        found = fetch.resolve(source)
-        assert (found.weights.origin, found.options.origin, found.vocab) == ("lm_weights.hdf5", "options.json", None)
+        assert names(convert(source, tmp_path / "model", overwrite=True)) == ("lm_weights.hdf5", "options.json")
     (tmp_path / "old" / "options.json").rename(tmp_path / "old" / "options262.json")
     (tmp_path / "old" / "lm_weights.hdf5").rename(tmp_path / "old" / "model.hdf5")
-    (tmp_path / "old" / "softmax_weights.hdf5").unlink()
     (tmp_path / "old" / "lm_embeddings_0.hdf5").unlink()
-    found = fetch.resolve(tmp_path / "old")
-    assert (found.weights.origin, found.options.origin) == ("model.hdf5", "options262.json")
+    assert names(convert(tmp_path / "old", tmp_path / "model", overwrite=True)) == ("model.hdf5", "options262.json")
+
+
+def names(record: ConversionRecord) -> tuple[str, str]:
+    """Of the weights and of the options, as the record keeps them."""
+    files = record.config.conversion["files"]
+    assert files.keys() == {"weights", "options"}
+    return files["weights"]["name"], files["options"]["name"]
 
 
 def test_language_and_splitter(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_every_file_for_the_hub_imports_only_its_like() -> None:
                     assert f"{origin[1:]}.py" in REMOTE_CODE, line
                 else:
                     known = {"torch", "transformers", "numpy", "regex", "collections", "dataclasses", "typing"}
-                    known |= {"math", "pathlib", "re", "itertools", "threading", "triton"}
+                    known |= {"json", "math", "pathlib", "re", "itertools", "threading", "triton"}
                     assert origin.split(".")[0] in known, line
 
 

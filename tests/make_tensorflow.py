@@ -1,0 +1,165 @@
+# Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
+"""Random TensorFlow checkpoints in the forms of bilm-tf's training, of TF Hub and of Spark NLP, and what they hold.
+
+The arrays are made under bilm-tf's HDF5 names, which the oracle knows; here they get the names of the other formats.
+"""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from elmo_testing import inputs
+from make_checkpoint import checkpoint_shapes, with_usual_names
+from oracle import Array, NumpyElmo, mix
+from tolerances import ORACLE
+
+from modeling_elmo import ElmoModel, ElmoTokenizer
+from modeling_elmo.conversion.layouts import recognise
+from modeling_elmo.conversion.name_map import check, entries, source_shapes, to_model
+from modeling_elmo.conversion.opened import Opened
+from modeling_elmo.conversion.options import config_from_options
+
+SENTENCES = [["the", "bank", "of", "the", "Themse"], ["<UNK>"], []]
+SPARK_METADATA = {
+    "class": "com.johnsnowlabs.nlp.embeddings.ElmoEmbeddings",
+    "timestamp": 1580488815299,
+    "sparkVersion": "2.4.4",
+    "uid": "ELMO_EMBEDDINGS_0123456789ab",
+    "paramMap": {"batchSize": 32, "dimension": 512, "poolingLayer": "word_emb", "storageRef": "elmo"},
+}
+
+
+def tensorflow() -> Any:
+    return pytest.importorskip("tensorflow", reason="TensorFlow's checkpoints are written and read by tensorflow")
+
+
+def random_arrays(options: dict[str, Any], seed: int = 0, **variant: Any) -> dict[str, Array]:
+    """Arrays as lively as `make_checkpoint.write_checkpoint` makes them; `variant` as there."""
+    random = np.random.default_rng(seed)
+    arrays = {}
+    for name, shape in checkpoint_shapes(options, **variant).items():
+        is_table = name in ("char_embed", "embedding") or len(shape) == 1
+        scale = 1.0 if is_table else 1.5 * float(np.prod(shape[:-1])) ** -0.5
+        arrays[name] = (scale * random.standard_normal(shape)).astype(np.float32)
+        if name == "char_embed" and shape[0] == 262:
+            arrays[name][0] = 0.0
+    return arrays
+
+
+def write_bundle(prefix: Path, arrays: dict[str, Any]) -> None:
+    """`PREFIX.index` and `PREFIX.data-00000-of-00001`, by the operation that TensorFlow's savers call."""
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    tensorflow().raw_ops.SaveV2(
+        prefix=str(prefix),
+        tensor_names=list(arrays),
+        shape_and_slices=[""] * len(arrays),
+        tensors=list(arrays.values()),
+    )
+
+
+def training_variables(arrays: dict[str, Array]) -> dict[str, Any]:
+    """All that bilm-tf's training program saves."""
+    variables: dict[str, Any] = {f"lm/{name}": array for name, array in arrays.items()}
+    variables |= {f"{name}/Adagrad": np.ones_like(array) for name, array in variables.items()}
+    return {**variables, "global_step": np.int64(935588), "train_perplexity": np.float32(39.0)}
+
+
+def write_training(folder: Path, options: dict[str, Any], arrays: dict[str, Array], step: int = 7) -> Path:
+    """A folder as bilm-tf's training leaves it; returns the checkpoint's prefix."""
+    prefix = folder / f"model.ckpt-{step}"
+    write_bundle(prefix, training_variables(arrays))
+    (folder / "options.json").write_text(json.dumps(options), encoding="utf-8")
+    name = f"/home/somebody/{prefix.name}"
+    (folder / "checkpoint").write_text(f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n')
+    return prefix
+
+
+def hub_variables(arrays: dict[str, Array], module: str = "") -> dict[str, Any]:
+    """The names of google/elmo, without its scalar mix."""
+    leaves = {"W_0": "kernel", "B": "bias", "W_P_0": "projection/kernel"}
+
+    def name(old: str) -> str:
+        new = re.sub(r"LSTMCell/(\w+)$", lambda match: f"rnn/lstm_cell/{leaves[match[1]]}", old)
+        return f"{module}bilm/{new}"
+
+    return {name(old): array for old, array in arrays.items()}
+
+
+def write_hub(folder: Path, variables: dict[str, Any]) -> None:
+    write_bundle(folder / "variables" / "variables", variables)
+    (folder / "saved_model.pb").write_bytes(b"a graph, which nobody reads")
+    (folder / "tfhub_module.pb").write_bytes(b"\x08\x03")
+
+
+def write_spark(folder: Path, variables: dict[str, Any]) -> None:
+    """A saved stage of Spark NLP."""
+    parts = folder.parent / f"{folder.name} parts"
+    write_bundle(parts / "variables", variables)
+    (folder / "metadata").mkdir(parents=True)
+    (folder / "metadata" / "part-00000").write_text(json.dumps(SPARK_METADATA) + "\n", encoding="utf-8")
+    (folder / "metadata" / "_SUCCESS").touch()
+    with zipfile.ZipFile(folder / "elmo_tensorflow", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("saved_model.pb", b"a graph, which nobody reads")
+        for path in sorted(parts.iterdir()):
+            archive.write(path, path.name)
+            path.unlink()
+    parts.rmdir()
+
+
+def model_of(opened: Opened) -> ElmoModel:
+    """The model in float64, as `convert` makes it; ValueError where the checkpoint is not what its options say."""
+    contents = recognise(opened.shapes)
+    ids = {f"{mark}_token_id": opened.words.index(word) + 1 for mark, word in BOUNDARIES} if opened.words else {}
+    config = config_from_options(opened.options, contents, **opened.fields, **ids)
+    table = entries(config, contents)
+    check(source_shapes(table), opened.shapes, "the checkpoint")
+    state = to_model(table, opened.read(opened.shapes))
+    model = ElmoModel(config)
+    missing, unexpected = model.load_state_dict({n: torch.from_numpy(a) for n, a in state.items()}, strict=False)
+    assert (unexpected, [name for name in missing if "scalar_mixes" not in name]) == ([], [])
+    for scalar_mix, (weights, gamma) in zip(model.scalar_mixes, opened.scalar_mixes, strict=False):
+        scalar_mix.weights.data.copy_(torch.from_numpy(weights))
+        scalar_mix.gamma.data.fill_(gamma)
+    return model.double().eval()
+
+
+BOUNDARIES = (("bos", "<S>"), ("eos", "</S>"))
+
+
+def agrees_with_the_oracle(
+    opened: Opened, options: dict[str, Any], arrays: dict[str, Array], variant: str = "usual", boundaries: bool = True
+) -> None:
+    """The model made of `opened` computes what the oracle does from these options and arrays."""
+    model = model_of(opened)
+    tokenizer = ElmoTokenizer(max_characters_per_token=model.config.max_characters_per_token)
+    if opened.words:
+        tokenizer = ElmoTokenizer(vocab_file=str(opened.files["vocab"].path))
+    with torch.inference_mode():
+        output = model(**inputs(SENTENCES, tokenizer), output_hidden_states=True)
+    oracle = NumpyElmo(options, with_usual_names(arrays, variant), opened.words)
+    for row, words in enumerate(SENTENCES):
+        if not words and not boundaries:
+            continue
+        layers, _ = oracle.run(words, boundaries=boundaries)
+        layers = [layer[1:-1] if boundaries else layer for layer in layers]
+        for got, expected in zip(output.hidden_states, layers, strict=True):
+            np.testing.assert_allclose(got[row, : len(words)].numpy(), expected, rtol=0, atol=ORACLE)
+        for weights, gamma in opened.scalar_mixes:
+            expected = mix(layers, weights, gamma)
+            np.testing.assert_allclose(output.last_hidden_state[row, : len(words)], expected, rtol=0, atol=ORACLE)
+
+
+def refused(action: Any, *parts: str, error: type[Exception] = ValueError) -> None:
+    """One sentence with these parts."""
+    with pytest.raises(error) as caught:
+        action()
+    message = str(caught.value)
+    for part in parts:
+        assert part in message
+    assert "\n" not in message
+    assert message.endswith(".")
