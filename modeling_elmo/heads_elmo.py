@@ -27,6 +27,8 @@ from .recurrence_elmo import run_direction  # noqa: F401
 from .word_cache_elmo import WordCache  # noqa: F401
 
 if TYPE_CHECKING:  # see modeling_elmo
+    from .cuda_elmo import run_layer  # noqa: F401
+    from .operators_elmo import lstm  # noqa: F401
     from .pretraining_elmo import ElmoForPreTraining  # noqa: F401
     from .softmax_elmo import ElmoSoftmax  # noqa: F401
 

@@ -27,7 +27,9 @@ from .recurrence_elmo import CHUNK_BYTES, sigmoid
 from .word_cache_elmo import CacheInfo, WordCache
 
 if TYPE_CHECKING:  # never run, but transformers saves and fetches what stands here: a folder serves every Auto class
+    from .cuda_elmo import run_layer  # noqa: F401
     from .heads_elmo import ElmoHead  # noqa: F401
+    from .operators_elmo import lstm  # noqa: F401
     from .pipelines_elmo import ElmoTokenClassificationPipeline  # noqa: F401
     from .pretraining_elmo import ElmoForPreTraining  # noqa: F401
     from .softmax_elmo import ElmoSoftmax  # noqa: F401
@@ -283,7 +285,7 @@ class ElmoLayer(GradientCheckpointingLayer):
         self.options = LstmOptions(config.cell_clip, config.projection_clip, config.forget_bias)
 
     def forward(
-        self, streams: Tensor, hidden: Tensor, cell: Tensor, batch_sizes: list[int], recurrence: str
+        self, streams: Tensor, hidden: Tensor, cell: Tensor, batch_sizes: Tensor, recurrence: str
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Streams [directions, N, input size] to [directions, N, H], with the states of the ranked sentences."""
         streams = F.dropout(streams, self.dropout, self.training)  # what the skip connection adds is dropped too
@@ -323,10 +325,17 @@ class ElmoPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers; what the config says is frozen stays so, though transformers 5 makes all weights anew."""
+        """As in transformers. What the config says is frozen stays so, though transformers 5 makes all weights anew;
+        `scalar_mix_parameters` take the place of the weights that were saved.
+        """
+        given = kwargs.get("scalar_mix_parameters")
         loaded = super().from_pretrained(*args, **kwargs)
         model: Any = loaded[0] if isinstance(loaded, tuple) else loaded
         model.freeze()
+        if given is not None:
+            for mix in (module for module in model.modules() if isinstance(module, ElmoScalarMix)):
+                with torch.no_grad():
+                    mix.weights.copy_(torch.tensor(given))
         return loaded
 
     def freeze(self) -> None:
@@ -495,7 +504,7 @@ class ElmoModel(ElmoPreTrainedModel):
         packed = [streams]
         final: list[tuple[Tensor, Tensor]] = []
         for index, layer in enumerate(self.layers[:depth]):
-            streams, *after = layer(packed[-1], hidden[index], cell[index], packing.batch_sizes, self.config.recurrence)
+            streams, *after = layer(packed[-1], hidden[index], cell[index], packing.steps, self.config.recurrence)
             packed.append(streams)
             final.append((after[0], after[1]))
         return packed, self._final_states(final, packing, surplus)

@@ -19,10 +19,11 @@ class Packing(NamedTuple):
     word_slots: Tensor  # [words], slot of each word, words in reading order of the batch
     boundary_slots: Tensor  # [2, B], slots of <S> and </S>; [0, B] without boundaries
     reverse: Tensor  # [N], slot of the mirrored time step; its own inverse
+    steps: Tensor  # [steps], `batch_sizes` on the CPU, for what torch.compile traces
 
     @property
     def num_slots(self) -> int:
-        return sum(self.batch_sizes)
+        return self.reverse.shape[0]
 
 
 @torch.compiler.disable  # what it returns depends on the data
@@ -51,7 +52,8 @@ def pack(mask: Tensor, boundaries: bool) -> Packing:
     slot_step = torch.repeat_interleave(torch.arange(num_steps, device=device), live)
     slot_rank = torch.arange(len(slot_step), device=device) - first_slot[slot_step]
     reverse = first_slot[ranked_lengths[slot_rank] - 1 - slot_step] + slot_rank
-    return Packing(batch_sizes, order, word_slots, boundary_slots, reverse)
+    steps = torch.tensor(batch_sizes, dtype=torch.long, device="cpu")
+    return Packing(batch_sizes, order, word_slots, boundary_slots, reverse, steps)
 
 
 def unpack(streams: Tensor, packing: Packing, mask: Tensor) -> Tensor:
@@ -84,6 +86,7 @@ def add_boundaries(packing: Packing, mask: Tensor) -> tuple[Packing, Tensor]:
     return packing._replace(word_slots=slot_at[framed]), framed
 
 
+@torch.compiler.disable  # how many rows there are depends on the data
 def unique_rows(ids: Tensor) -> tuple[Tensor, Tensor]:
     """The distinct rows of ids [n, M] -> ([u, M], [n] index into them)."""
     # Sorting one hash a row is many times faster than sorting rows; a collision is seen and costs only time.

@@ -27,7 +27,9 @@ from .softmax_elmo import IGNORED, ElmoSoftmax
 from .word_cache_elmo import WordCache  # noqa: F401
 
 if TYPE_CHECKING:  # see modeling_elmo
+    from .cuda_elmo import run_layer  # noqa: F401
     from .heads_elmo import ElmoHead  # noqa: F401
+    from .operators_elmo import lstm  # noqa: F401
     from .pipelines_elmo import ElmoTokenClassificationPipeline  # noqa: F401
 
 

@@ -21,8 +21,8 @@ from modeling_elmo import ElmoConfig, ElmoModel, ElmoTokenizer
 TEXTS = ["The bank of the river.", "", "It wasn't (Reuters) in the U.S. yesterday."]
 PACKAGE = Path(modeling_elmo.__file__).parent
 _NAMES = (
-    "alphabet configuration heads initialization kernels modeling packing pipelines pretraining products recurrence "
-    "softmax splitting tokenization word_cache"
+    "alphabet configuration cuda heads initialization kernels modeling operators packing pipelines pretraining "
+    "products recurrence softmax splitting tokenization word_cache"
 )
 REMOTE_CODE = {f"{name}_elmo.py" for name in _NAMES.split()}
 
@@ -251,3 +251,10 @@ def test_fingerprints_of_mapped_functions_are_stable(folder: Path, tmp_path: Pat
     assert first == second
     assert first["prints"][0] == first["prints"][1]
     assert first["lengths"] == [6, 0, 11]
+
+
+def test_given_mix_parameters_replace_the_saved_ones(folder: Path) -> None:
+    model = ElmoModel.from_pretrained(folder, scalar_mix_parameters=[0.0, 1.0, -2.0])
+    assert model.scalar_mixes[0].weights.tolist() == [0.0, 1.0, -2.0]
+    saved = ElmoModel.from_pretrained(folder)
+    assert torch.equal(saved.scalar_mixes[0].weights, tiny_model().scalar_mixes[0].weights)
