@@ -128,7 +128,12 @@ def add_language_model(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--model", help="folder or repository of the model to go on from (default: a new one)")
     command.add_argument("--config", type=_config, default={}, metavar="JSON", help="fields of ElmoConfig, or preset")
     command.add_argument("--splitter", default="moses", help="the new model's tokenizer's (default: moses)")
-    command.add_argument("--rows", choices=("sentences", "running"), default="sentences", help="see the README")
+    command.add_argument(
+        "--rows",
+        choices=("sentences", "running"),
+        default="sentences",
+        help="whole (default), or text in a row with carried states",
+    )
     command.add_argument("--max-tokens", type=count, default=6000, help="words a step, with --rows sentences")
     command.add_argument("--batch-size", type=count, default=128, help="rows, with --rows running")
     command.add_argument("--unroll-steps", type=count, default=20, help="words a row and step, with --rows running")

@@ -4,7 +4,7 @@
 Two reasons to pack. Speed: an LSTM multiplies few rows with large matrices, again and again; PyTorch's plain product
 leaves much of the machine unused then, on AMD processors most of it. And exactness: oneDNN's float32 result for a row
 does not depend on the rows beside it, so that a sentence gets bit-identical vectors in every batch (two rows at
-least: for one it takes another route, so one row is passed as two).
+least: for one it takes another route, so a row of zeros is passed with it).
 
 The two operators are the ones that `torch.compile` emits when it freezes weights. They carry an underscore, so they are
 tried on a small example first; where they are missing or wrong, `F.linear` takes over.
@@ -100,14 +100,25 @@ def multiplier(weight: Tensor, bias: Tensor | None = None, remember: bool = True
     def multiply(rows: Tensor, plus: Tensor | None = None) -> Tensor:
         if plus is not None and rows.dtype == torch.float32:  # oneDNN's own sum is the slower one here
             return plus.add_(multiply(rows))
-        if len(rows) > 1:
-            return _multiply(rows.contiguous(), packed, bias, plus)
-        if len(rows) == 1:
-            twice = None if plus is None else plus.expand(2, -1).contiguous()
-            return _multiply(rows.expand(2, -1).contiguous(), packed, bias, twice)[:1]
-        return rows.new_empty(0, len(weight))
+        count = len(rows)
+        if not count:
+            return rows.new_empty(0, len(weight))
+        more = (0, 0, 0, _rounded(count) - count)
+        if more[3]:
+            rows, plus = F.pad(rows, more), None if plus is None else F.pad(plus, more)
+        return _multiply(rows.contiguous(), packed, bias, plus)[:count]
 
     return multiply
+
+
+def _rounded(count: int) -> int:
+    """How many rows are multiplied in place of `count`: two at least, and one of 16 numbers between powers of two.
+
+    oneDNN compiles and keeps a program for every number of rows that it meets, some hundred kilobytes each; text brings
+    ever new ones. Rows of zeros are cheaper.
+    """
+    step = 1 << max(0, count.bit_length() - 5)
+    return max(2, -(-count // step) * step)
 
 
 def namespace(module: str) -> str:

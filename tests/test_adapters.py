@@ -135,7 +135,7 @@ def language_model(softmax: str) -> Any:
     config = tiny_config(word_vocab_size=20, softmax=softmax, num_sampled_words=5, adaptive_softmax_factor=2.0)
     model = lively(ElmoForPreTraining(config))
     return peft.get_peft_model(
-        model, peft.LoraConfig(r=2, target_modules=r"softmax\.(linear|adaptive\.(head|tail.*\d))")
+        model, peft.LoraConfig(r=2, target_modules=r"softmax\.(linear|adaptive\.(head|tail\.\d\.\d))")
     )
 
 

@@ -62,26 +62,33 @@ def test_model_card_code(here: Path) -> None:
 def test_readme_commands(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`elmo convert FOLDER`, `verify`, `export` as they stand; the known names need the network."""
     lines = [line for block in blocks(README, "bash") for line in block.splitlines() if line.startswith("elmo ")]
-    assert len(lines) == 5
+    assert len(lines) == 6
     (here / "in.txt").write_text("We sat on the bank.\nGood.\n")
     write_checkpoint(here / "FOLDER", OPTIONS)
     for line in lines:
         arguments = shlex.split(line, comments=True)[1:]
         if arguments[0] == "convert" and arguments[1] == "FOLDER":
             assert main([*arguments, "--overwrite"]) == 0
-        elif arguments[0] in ("export", "embed"):
+        elif arguments[0] in ("export", "embed", "publish"):
             assert main(arguments) == 0
     assert (here / "exported" / "lm_weights.hdf5").is_file()
     assert (here / "out.parquet" / "part-00000.parquet").is_file()
     capsys.readouterr()
 
 
-def test_first_example_prints_what_the_readme_shows(tmp_path: Path) -> None:
-    run = [sys.executable, str(ROOT / "examples" / "first_steps.py"), str(tmp_path)]
+def test_first_example_prints_what_the_readme_shows() -> None:
+    run = [sys.executable, str(ROOT / "examples" / "first_steps.py")]
     output = subprocess.run(run, capture_output=True, text=True, check=True).stdout
     (shown,) = blocks(README, "text")
-    assert shown in output
+    assert shown == output
+
+
+def test_the_conversion_example_runs(tmp_path: Path) -> None:
+    run = [sys.executable, str(ROOT / "examples" / "convert_checkpoint.py"), str(tmp_path)]
+    output = subprocess.run(run, capture_output=True, text=True, check=True).stdout
     assert "RANDOM" in output
+    assert "largest difference: 0.0e+00" in output
+    assert "9 words, 64 numbers each" in output
 
 
 def test_commands_in_ci_are_the_readmes() -> None:

@@ -117,4 +117,4 @@ def test_from_files_to_tags_of_raw_text(
         for name, parameter in original.named_parameters()
     )
     tagger = pipeline("token-classification", model=str(tmp_path / "tagger"), ignore_labels=[])
-    assert [entity["entity"] for entity in tagger(["bank", "river"], is_split_into_words=True)[0]] == ["NOUN", "NOUN"]
+    assert [entity["entity"] for entity in tagger(["A", "bank"], is_split_into_words=True)[0]] == ["DET", "NOUN"]
