@@ -15,14 +15,12 @@ import pytest
 import torch
 from elmo_testing import inputs
 from make_checkpoint import checkpoint_shapes, with_usual_names
+from opened_model import model_of
 from oracle import Array, NumpyElmo, mix
 from tolerances import ORACLE
 
-from modeling_elmo import ElmoModel, ElmoTokenizer
-from modeling_elmo.conversion.layouts import recognise
-from modeling_elmo.conversion.name_map import check, entries, source_shapes, to_model
+from modeling_elmo import ElmoTokenizer
 from modeling_elmo.conversion.opened import Opened
-from modeling_elmo.conversion.options import config_from_options
 
 SENTENCES = [["the", "bank", "of", "the", "Themse"], ["<UNK>"], []]
 SPARK_METADATA = {
@@ -111,31 +109,11 @@ def write_spark(folder: Path, variables: dict[str, Any]) -> None:
     parts.rmdir()
 
 
-def model_of(opened: Opened) -> ElmoModel:
-    """The model in float64, as `convert` makes it; ValueError where the checkpoint is not what its options say."""
-    contents = recognise(opened.shapes)
-    ids = {f"{mark}_token_id": opened.words.index(word) + 1 for mark, word in BOUNDARIES} if opened.words else {}
-    config = config_from_options(opened.options, contents, **opened.fields, **ids)
-    table = entries(config, contents)
-    check(source_shapes(table), opened.shapes, "the checkpoint")
-    state = to_model(table, opened.read(opened.shapes))
-    model = ElmoModel(config)
-    missing, unexpected = model.load_state_dict({n: torch.from_numpy(a) for n, a in state.items()}, strict=False)
-    assert (unexpected, [name for name in missing if "scalar_mixes" not in name]) == ([], [])
-    for scalar_mix, (weights, gamma) in zip(model.scalar_mixes, opened.scalar_mixes, strict=False):
-        scalar_mix.weights.data.copy_(torch.from_numpy(weights))
-        scalar_mix.gamma.data.fill_(gamma)
-    return model.double().eval()
-
-
-BOUNDARIES = (("bos", "<S>"), ("eos", "</S>"))
-
-
 def agrees_with_the_oracle(
     opened: Opened, options: dict[str, Any], arrays: dict[str, Array], variant: str = "usual", boundaries: bool = True
 ) -> None:
     """The model made of `opened` computes what the oracle does from these options and arrays."""
-    model = model_of(opened)
+    model = model_of(opened, torch.float64)
     tokenizer = ElmoTokenizer(max_characters_per_token=model.config.max_characters_per_token)
     if opened.words:
         tokenizer = ElmoTokenizer(vocab_file=str(opened.files["vocab"].path))

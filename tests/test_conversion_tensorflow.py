@@ -12,7 +12,6 @@ from make_checkpoint import OPTIONS, changed
 from make_tensorflow import (
     agrees_with_the_oracle,
     hub_variables,
-    model_of,
     random_arrays,
     refused,
     tensorflow,
@@ -21,6 +20,7 @@ from make_tensorflow import (
     write_hub,
     write_training,
 )
+from opened_model import model_of
 
 from modeling_elmo.conversion import tensorflow_checkpoint as reader
 from modeling_elmo.conversion import tfhub

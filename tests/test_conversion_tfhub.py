@@ -15,7 +15,6 @@ from make_tensorflow import (
     SPARK_METADATA,
     agrees_with_the_oracle,
     hub_variables,
-    model_of,
     random_arrays,
     refused,
     tensorflow,
@@ -23,6 +22,7 @@ from make_tensorflow import (
     write_hub,
     write_spark,
 )
+from opened_model import model_of
 
 from modeling_elmo.conversion import spark_nlp, tensorflow_checkpoint, tfhub
 from modeling_elmo.conversion.fetch import SourceFile
