@@ -99,6 +99,25 @@ def checkpoint_shapes(
     return shapes
 
 
+def random_arrays(options: dict[str, Any], seed: int = 0, **variant: Any) -> dict[str, np.ndarray]:
+    """Lively arrays by their names in the file: of the size at which gates open and close and clips bind.
+
+    Args:
+        options: as in `options.json`.
+        seed: equal seeds give equal weights.
+        variant: as `checkpoint_shapes` takes it.
+    """
+    random = np.random.default_rng(seed)
+    arrays = {}
+    for name, shape in checkpoint_shapes(options, **variant).items():
+        is_table = name in ("char_embed", "embedding") or len(shape) == 1
+        scale = 1.0 if is_table else 1.5 * float(np.prod(shape[:-1])) ** -0.5
+        arrays[name] = (scale * random.standard_normal(shape)).astype(np.float32)
+        if name == "char_embed" and shape[0] == 262:
+            arrays[name][0] = 0.0
+    return arrays
+
+
 def write_checkpoint(
     folder: str | Path,
     options: dict[str, Any] = OPTIONS,
@@ -110,8 +129,6 @@ def write_checkpoint(
 ) -> None:
     """Write `options.json` and `lm_weights.hdf5` (and `vocab.txt` if there are `words`) into `folder`.
 
-    The weights are lively: of the size at which gates open and close and clips bind.
-
     Args:
         folder: made if it is not there.
         options: as in `options.json`; without `char_cnn` it is a word-input model and needs `words`.
@@ -121,20 +138,14 @@ def write_checkpoint(
         variant: `variant` (a key of VARIANTS), `directions`, `character_rows` (261 or 262), `cell_projection`
             (default: only where it makes the output smaller) and `character_projection`.
     """
-    shapes = checkpoint_shapes(options, words=len(words or ()), softmax=softmax, **variant)
-    random = np.random.default_rng(seed)
+    arrays = random_arrays(options, seed, words=len(words or ()), softmax=softmax, **variant)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "options.json").write_text(json.dumps(options), encoding="utf-8")
     if words is not None:
         (folder / "vocab.txt").write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
     with h5py.File(folder / "lm_weights.hdf5", "w") as file:
-        for name, shape in shapes.items():
-            is_table = name in ("char_embed", "embedding") or len(shape) == 1
-            scale = 1.0 if is_table else 1.5 * float(np.prod(shape[:-1])) ** -0.5
-            array = (scale * random.standard_normal(shape)).astype(np.float32)
-            if name == "char_embed" and shape[0] == 262:
-                array[0] = 0.0
+        for name, array in arrays.items():
             file.create_dataset(name, data=array)
 
 

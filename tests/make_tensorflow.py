@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from elmo_testing import inputs
-from make_checkpoint import checkpoint_shapes, with_usual_names
+from make_checkpoint import with_usual_names
 from opened_model import model_of
 from oracle import Array, NumpyElmo, mix
 from tolerances import ORACLE
@@ -34,19 +34,6 @@ SPARK_METADATA = {
 
 def tensorflow() -> Any:
     return pytest.importorskip("tensorflow", reason="TensorFlow's checkpoints are written and read by tensorflow")
-
-
-def random_arrays(options: dict[str, Any], seed: int = 0, **variant: Any) -> dict[str, Array]:
-    """Arrays as lively as `make_checkpoint.write_checkpoint` makes them; `variant` as there."""
-    random = np.random.default_rng(seed)
-    arrays = {}
-    for name, shape in checkpoint_shapes(options, **variant).items():
-        is_table = name in ("char_embed", "embedding") or len(shape) == 1
-        scale = 1.0 if is_table else 1.5 * float(np.prod(shape[:-1])) ** -0.5
-        arrays[name] = (scale * random.standard_normal(shape)).astype(np.float32)
-        if name == "char_embed" and shape[0] == 262:
-            arrays[name][0] = 0.0
-    return arrays
 
 
 def write_bundle(prefix: Path, arrays: dict[str, Any]) -> None:

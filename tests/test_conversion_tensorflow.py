@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from make_checkpoint import OPTIONS, changed
+from make_checkpoint import OPTIONS, changed, random_arrays
 from make_tensorflow import (
     agrees_with_the_oracle,
     hub_variables,
-    random_arrays,
     refused,
     tensorflow,
     training_variables,

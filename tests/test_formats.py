@@ -12,9 +12,9 @@ import h5py
 import pytest
 import torch
 from make_allennlp import MIX, state_dict, tagger_state
-from make_checkpoint import OPTIONS, read_datasets
+from make_checkpoint import OPTIONS, random_arrays, read_datasets
 from make_many_langs import write_model
-from make_tensorflow import hub_variables, random_arrays, write_hub, write_spark, write_training
+from make_tensorflow import hub_variables, write_hub, write_spark, write_training
 from oracle import Array
 from safetensors.torch import load_file
 from tolerances import ORACLE
