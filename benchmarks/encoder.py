@@ -14,6 +14,7 @@ import random
 import statistics
 import tempfile
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -29,13 +30,13 @@ TINY = {"projection_size": 16, "cell_size": 32, "filters": [[1, 8], [2, 8]], "nu
 LETTERS = "etaoinshrdlucmfwypvbgk"
 
 
-def make_text(number: int, seed: int = 0) -> list[str]:
-    """Sentences of the lengths of news (about 25 words), of words with Zipf's frequencies."""
-    chance = random.Random(seed)
-    words = ["".join(chance.choices(LETTERS, k=chance.randint(1, 11))) for _ in range(30_000)]
-    weights = [1 / (rank + 3) for rank in range(len(words))]
-    lengths = [max(1, round(chance.gauss(25, 12))) for _ in range(number)]
-    return [" ".join(chance.choices(words, weights, k=length)) + " ." for length in lengths]
+def make_text(number: int, seed: int = 0, length: int | None = None) -> list[str]:
+    """Sentences of `length` words, or of the lengths of news (about 25 words), of words with Zipf's frequencies."""
+    chance, letters = random.Random(seed), random.Random(0)  # the same words whatever the sentences
+    words = ["".join(letters.choices(LETTERS, k=letters.randint(1, 11))) for _ in range(30_000)]
+    weights = list(accumulate(1 / (rank + 3) for rank in range(len(words))))
+    lengths = [length or 1 + max(1, round(chance.gauss(25, 12))) for _ in range(number)]
+    return [" ".join([*chance.choices(words, cum_weights=weights, k=n - 1), "."]) for n in lengths]
 
 
 def batches(encoder: ElmoEncoder, texts: list[str], budget: int) -> list[Batch]:

@@ -54,7 +54,7 @@ def add_embed(commands: argparse._SubParsersAction) -> None:
     group.add_argument("--resume", action="store_true", help="go on with an output that is there")
     group.add_argument("--overwrite", action="store_true", help="replace an output that is there")
     group.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the GPU if there is one)")
-    group.add_argument("--model-dtype", choices=("float32", "bfloat16", "float16"), help="type to compute in")
+    group.add_argument("--model-dtype", choices=("float32", "bfloat16", "float16", "int8"), help="type to compute in")
     group.add_argument("--batch-size", type=_positive, help="most sentences in a batch")
     group.add_argument("--max-tokens-per-batch", type=_positive, help="most words in a batch, padding included")
     group.add_argument("--shard-rows", type=_positive, help="rows a shard (default: 1000, pooled 10000)")

@@ -26,6 +26,7 @@ WINDOW = 2048
 _IMPORTED_IN = os.getpid()
 # Where `datasets.map` looks for the sentences if it is not told.
 TEXT_COLUMNS = ("text", "sentence", "words", "tokens")
+INT8 = "int8"  # the recurrence of that name, which users look for among the types
 # What may go to the Hub's client, for model and tokenizer alike.
 _HUB_OPTIONS = frozenset({"revision", "token", "cache_dir", "force_download", "local_files_only", "subfolder"})
 
@@ -77,7 +78,8 @@ class ElmoEncoder:
             pretrained_model_name_or_path: what `elmo convert` or `save_pretrained` wrote; None for the bundled
                 `elmo-small-en`.
             device: where to compute; None for the GPU if there is one.
-            dtype: of the model, `"float32"`, `"bfloat16"`, ...; None for the type of the stored weights.
+            dtype: of the model, `"float32"`, `"bfloat16"`, ...; None for the type of the stored weights. `"int8"` is
+                that too, with the LSTMs' weights rounded to eight bits: the fastest for single sentences on a CPU.
             splitter: how strings become words, in place of the tokenizer's own choice.
             hub_options: `revision`, `token`, `cache_dir`, `force_download`, `local_files_only`, `subfolder`.
 
@@ -91,7 +93,9 @@ class ElmoEncoder:
         choice = {} if splitter is None else {"splitter": splitter}
         source = locate(pretrained_model_name_or_path)
         tokenizer = ElmoTokenizer.from_pretrained(source, **choice, **hub_options)
-        model = ElmoModel.from_pretrained(source, dtype="auto" if dtype is None else parse_dtype(dtype), **hub_options)
+        recurrence = {"recurrence": INT8} if dtype == INT8 else {}
+        chosen = "auto" if dtype in (None, INT8) else parse_dtype(dtype)
+        model = ElmoModel.from_pretrained(source, dtype=chosen, **recurrence, **hub_options)
         return cls(model, tokenizer, device)
 
     @property

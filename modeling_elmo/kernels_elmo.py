@@ -17,7 +17,8 @@ from torch import Tensor
 
 from .cuda_elmo import obstacle, run_layer
 from .operators_elmo import lstm
-from .recurrence_elmo import run_direction
+from .products_elmo import can_quantize
+from .recurrence_elmo import Direction, run_direction, run_forward
 
 
 class LstmWeights(NamedTuple):
@@ -70,7 +71,7 @@ def projected_lstm(
         ValueError: if the implementation is unknown, or cannot run where the tensors are.
     """
     implementation = _choose(implementation, inputs.device, _compute_dtype(inputs))
-    if torch.compiler.is_compiling() and isinstance(batch_sizes, Tensor) and implementation != "reference":
+    if torch.compiler.is_compiling() and isinstance(batch_sizes, Tensor) and implementation in ("cpu", "cuda"):
         return _as_operator(inputs, batch_sizes, weights, hidden, cell, options, implementation)
     return _run(inputs, batch_sizes, weights, hidden, cell, options, implementation)
 
@@ -85,8 +86,10 @@ def _choose(implementation: str, device: torch.device, dtype: torch.dtype) -> st
     if implementation not in IMPLEMENTATIONS:
         known = ", ".join(repr(name) for name in ["auto", *IMPLEMENTATIONS])
         raise ValueError(f"recurrence must be one of {known}; got {implementation!r}.")
-    if implementation == "cpu" and device.type != "cpu":
-        raise ValueError(f"recurrence 'cpu' needs tensors on a CPU; got {device.type}.")
+    if implementation in ("cpu", "int8") and device.type != "cpu":
+        raise ValueError(f"recurrence {implementation!r} needs tensors on a CPU; got {device.type}.")
+    if implementation == "int8" and not can_quantize():
+        raise ValueError("recurrence 'int8' needs a PyTorch that can multiply with weights of eight bits here.")
     reason = obstacle(device, dtype) if implementation == "cuda" else None
     if reason is not None:
         raise ValueError(f"recurrence 'cuda' {reason}.")
@@ -206,6 +209,34 @@ def cpu(
     return LstmResult(*(torch.stack(parts) for parts in zip(*directions, strict=True)))
 
 
+def int8(
+    inputs: Tensor,
+    batch_sizes: Sequence[int],
+    weights: Sequence[LstmWeights],
+    hidden: Tensor,
+    cell: Tensor,
+    options: LstmOptions,
+) -> LstmResult:
+    """`cpu` with weights of eight bits and products in bfloat16; no gradients.
+
+    Raises:
+        ValueError: if gradients are wanted.
+    """
+    tensors = (inputs, hidden, cell, *(matrix for direction in weights for matrix in direction if matrix is not None))
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        raise ValueError("recurrence 'int8' has no gradients; call the model under torch.no_grad().")
+    dtype = inputs.dtype
+    inputs, matrices = _cast(inputs, weights, options.forget_bias)
+    rows = inputs.to(torch.bfloat16)
+    directions = []
+    with torch.autocast(inputs.device.type, enabled=False):
+        for d, matrix in enumerate(matrices):
+            direction = Direction(*matrix, options.cell_clip, options.projection_clip, quantized=True)
+            directions.append(run_forward(rows[d], list(batch_sizes), direction, hidden[d], cell[d], keep=False)[:3])
+    outputs, last_hidden, last_cell = (torch.stack(parts) for parts in zip(*directions, strict=True))
+    return LstmResult(outputs.to(dtype), last_hidden.to(dtype), last_cell)
+
+
 def cuda(
     inputs: Tensor,
     batch_sizes: Sequence[int],
@@ -246,4 +277,4 @@ def _as_operator(
     return LstmResult(*(torch.stack(parts) for parts in zip(*directions, strict=True)))
 
 
-IMPLEMENTATIONS: dict[str, Implementation] = {"reference": reference, "cpu": cpu, "cuda": cuda}
+IMPLEMENTATIONS: dict[str, Implementation] = {"reference": reference, "cpu": cpu, "cuda": cuda, "int8": int8}

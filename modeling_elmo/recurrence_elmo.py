@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .products_elmo import multiplier
+from .products_elmo import multiplier, quantized_multiplier
 
 aten = torch.ops.aten  # the derivatives that autograd itself calls, each one pass over memory
 # Outputs above 32 MB come from the system page by page, which costs more than the product; below it malloc reuses them.
@@ -35,6 +35,7 @@ class Direction(NamedTuple):
     projection: Tensor | None  # [H, C]
     cell_clip: float | None
     projection_clip: float | None
+    quantized: bool = False  # whether the weights are rounded to eight bits, and rows are bfloat16
 
 
 class Trace(NamedTuple):
@@ -124,9 +125,9 @@ def run_forward(
     gates = cell.new_empty(0, 4 * cells)
     block = max(1, _BLOCK_BYTES // (4 * cells * cell.element_size()))
 
-    read = multiplier(direction.input, direction.bias)
-    recur = multiplier(direction.state)
-    project = None if direction.projection is None else multiplier(direction.projection)
+    by = quantized_multiplier if direction.quantized else multiplier
+    read, recur = by(direction.input, direction.bias), by(direction.state)
+    project = None if direction.projection is None else by(direction.projection)
     ended: list[tuple[Tensor, Tensor]] = []  # final states, shortest sentences first
     start = 0
     for steps in [batch_sizes] if keep and rows else chunks(batch_sizes, 4 * cells * inputs.element_size()):

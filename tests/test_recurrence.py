@@ -189,13 +189,13 @@ def test_a_changed_weight_is_packed_anew() -> None:
 def test_packed_copies_go_with_their_weights() -> None:
     weight = torch.randn(24, 40)
     gc.collect()
-    before = len(products_elmo._packed)
+    before = len(products_elmo._copies)
     with torch.no_grad():
         product(torch.randn(3, 40), weight)
-    assert len(products_elmo._packed) == before + can_pack(torch.float32)
+    assert len(products_elmo._copies) == before + can_pack(torch.float32)
     del weight
     gc.collect()
-    assert len(products_elmo._packed) == before
+    assert len(products_elmo._copies) == before
 
 
 def test_gradients_go_through_products() -> None:

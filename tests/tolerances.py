@@ -17,3 +17,11 @@ BFLOAT16 = 6e-2
 FLOAT16 = 8e-3
 # float32, packed products and sums in another order than the reference's, weights of order 1.
 PACKED = 2e-6
+# Weights of eight bits: the least cosine of a word's layer to the exact one; and the most that a number is off, in
+# steps (half a step, and float32's rounding).
+COSINE = 0.999
+EIGHT_BITS = 0.51
+# Rows times a weight of eight bits, result and addends each rounded to bfloat16: relative to the largest sum.
+EIGHT_BIT_PRODUCT = 2 * 2**-7
+# One rounding of an exact result to the next number, or its neighbour, of a type: in units of its epsilon.
+ROUNDED = 1.1
