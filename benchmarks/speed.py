@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from machine import stamp
+from speed_worker import TRAINED, batches
 
 HERE = Path(__file__).resolve().parent
 REFERENCE = "elmo-float32-reference"
@@ -76,26 +77,52 @@ def check(contenders: list[Contender]) -> dict[str, dict[str, float]]:
             norms = np.linalg.norm(got, axis=-1) * np.linalg.norm(expected, axis=-1)
             smallest = min(smallest, float(((got * expected).sum(-1) / norms).min()))
         differences[contender.name] = {"largest difference": largest, "smallest cosine": smallest}
-        right = smallest >= 0.999 if "bfloat16" in contender.name else largest <= 1e-4
+        is_rounded = any(kind in contender.name for kind in ("bfloat16", "int8"))
+        right = smallest >= 0.999 if is_rounded else largest <= 1e-4
         if not right:
             print(f"{contender.name} is wrong, so no figure: {differences[contender.name]}", file=sys.stderr)
             contenders.remove(contender)
     return differences
 
 
-def needed_flops(options: dict[str, Any], sentences: list[list[str]]) -> float:
-    """The arithmetic that the exact result needs: each distinct word once, each token through every LSTM."""
+def sizes(options: dict[str, Any]) -> tuple[int, int, int]:
+    """Numbers in the matrices of all LSTMs that multiply inputs, that a step needs, and of highways and projection."""
     lstm, cnn = options["lstm"], options["char_cnn"]
     cells, size = lstm["dim"], lstm["projection_dim"]
-    per_token = 2 * lstm["n_layers"] * (8 * cells * size + cells * size)
     features = sum(count for _, count in cnn["filters"])
+    directions = 2 * lstm["n_layers"]
     fixed = 2 * cnn["n_highway"] * features**2 + features * size
+    return directions * 4 * cells * size, directions * 5 * cells * size, fixed
+
+
+def needed_flops(options: dict[str, Any], sentences: list[list[str]]) -> float:
+    """The arithmetic that the exact result needs: each distinct word once, each token through every LSTM."""
+    cnn = options["char_cnn"]
+    inputs, step, fixed = sizes(options)
     total = 0
     for word in {word for sentence in sentences for word in sentence}:
         columns = min(len(word.encode()), 48) + 2
         convolutions = sum(w * n * cnn["embedding"]["dim"] * (columns + 1) for w, n in cnn["filters"])
         total += convolutions + fixed
-    return 2.0 * (total + per_token * sum(len(sentence) + 2 for sentence in sentences))
+    return 2.0 * (total + (inputs + step) * sum(len(sentence) + 2 for sentence in sentences))
+
+
+def needed_numbers(options: dict[str, Any], work: list[list[list[str]]]) -> float:
+    """The weights that must come from memory: an LSTM's at each step of a batch, the others once a batch."""
+    inputs, step, fixed = sizes(options)
+    return sum(inputs + fixed + step * (max(map(len, batch)) + 2) for batch in work)
+
+
+def bound(options: dict[str, Any], name: str, work: list[list[list[str]]], ceiling: dict[str, Any]) -> dict[str, float]:
+    """Seconds below which this machine cannot go: for the arithmetic at its best rate, and for reading the weights."""
+    dtype = "bfloat16" if "bfloat16" in name else "float32"
+    best = max(max(ceiling[each].values()) for each in {dtype, "float32"}) * 1e9
+    width = 1 if "int8" in name else 2 if dtype == "bfloat16" else 4
+    sentences = [sentence for batch in work for sentence in batch]
+    return {
+        "arithmetic": needed_flops(options, sentences) / best,
+        "memory": width * needed_numbers(options, work) / (max(ceiling["memory GB/s"].values()) * 1e9),
+    }
 
 
 def parse() -> argparse.Namespace:
@@ -119,7 +146,7 @@ def main() -> None:
 
         write_demo(arguments.weights, config={"cell_size": 4096, "projection_size": 512})
         return
-    ours = ["elmo-float32", "elmo-bfloat16", REFERENCE]
+    ours = ["elmo-float32", "elmo-bfloat16", "elmo-float32-int8", REFERENCE]
     wanted = [(sys.executable, name) for name in ours]
     wanted += [(arguments.allennlp, "allennlp")] if arguments.allennlp else []
     wanted += [(arguments.simple_elmo, "simple_elmo")] if arguments.simple_elmo else []
@@ -152,17 +179,20 @@ def main() -> None:
         seconds = statistics.median(run["seconds"] for run in runs)
         row: dict[str, Any] = {"contender": name, **setting, "seconds": [round(run["seconds"], 3) for run in runs]}
         row["peak MB"] = max(run["peak_mb"] for run in runs)
-        if setting["do"] == "run":
+        is_training = setting["do"] == "train"
+        work = [TRAINED] if is_training else batches(sentences, setting)
+        # A step of training has three products where inference has one.
+        limits = {what: (3 if is_training else 1) * s for what, s in bound(options, name, work, ceiling).items()}
+        row["bound"] = {what: round(s, 3) for what, s in limits.items()}
+        row["share of ceiling"] = round(limits["arithmetic"] / seconds, 3)
+        row["share of memory bandwidth"] = round(limits["memory"] / seconds, 3)
+        if not is_training:
             row["tokens/s"] = round(runs[0]["tokens"] / seconds, 1)
-            best = max(ceiling["bfloat16" if "bfloat16" in name else "float32"].values())
-            row["share of ceiling"] = round(
-                needed_flops(options, sentences[:: setting["every"]]) / seconds / 1e9 / best, 3
-            )
         for peer in ("allennlp", "simple_elmo"):
             if (number, peer) in results:
-                row[f"times {peer}"] = round(
-                    statistics.median(r["seconds"] for r in results[number, peer]) / seconds, 2
-                )
+                theirs = statistics.median(run["seconds"] for run in results[number, peer])
+                row[f"times {peer}"] = round(theirs / seconds, 2)
+                row[f"times {peer} at the bound"] = round(theirs / max(limits.values()), 1)
         table.append(row)
     report = {**stamp(), "differences": differences, "ceiling": ceiling, "results": table}
     if arguments.out:

@@ -3,9 +3,9 @@
 
     python speed_worker.py CONTENDER WEIGHTS SENTENCES THREADS
 
-CONTENDER is `elmo-float32`, `elmo-bfloat16`, `elmo-float32-reference`, `allennlp` or `simple_elmo`; the last two need
-an environment with AllenNLP 2.10.1 or simple_elmo. WEIGHTS is a folder with options.json and lm_weights.hdf5.
-Only what the contender needs is imported, so that this file runs in any of these environments.
+CONTENDER is `elmo-DTYPE`, `elmo-DTYPE-RECURRENCE`, `allennlp` or `simple_elmo`; the last two need an environment with
+AllenNLP 2.10.1 or simple_elmo. WEIGHTS is a folder with options.json and lm_weights.hdf5. Only what the contender needs
+is imported, so that this file runs in any of these environments.
 """
 
 import json
@@ -117,6 +117,7 @@ class SimpleElmo:
         raise NotImplementedError
 
 
+TRAINED = [["the", "bank", "lends", "money"] * 5] * 32  # the batch of a step of training
 CONTENDERS = {"elmo": Elmo, "allennlp": AllenNlp, "simple_elmo": SimpleElmo}
 
 
@@ -134,9 +135,7 @@ def answer(contender: Elmo | AllenNlp | SimpleElmo, sentences: Batch, request: d
         layers = contender.layers(sentences[: request["count"]])
         np.savez(request["file"], *layers)
         return {}
-    work = (
-        [[["the", "bank", "lends", "money"] * 5] * 32] * 2 if request["do"] == "train" else batches(sentences, request)
-    )
+    work = [TRAINED] * 2 if request["do"] == "train" else batches(sentences, request)
     call = contender.train if request["do"] == "train" else contender.layers
     start = time.perf_counter()
     for batch in work:
