@@ -345,9 +345,12 @@ class ElmoPreTrainedModel(PreTrainedModel):
                 module.requires_grad_(not self.config.freeze_scalar_mix)
 
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
-        """Moving or casting the model drops the packed copies of its weights."""
-        forget(self.parameters())
-        return super()._apply(*args, **kwargs)
+        """Weights that are moved or cast lose their packed copies; `model.to(where_it_is)` costs nothing."""
+        before = [(parameter.device, parameter.dtype) for parameter in self.parameters()]
+        result = super()._apply(*args, **kwargs)
+        after = zip(self.parameters(), before, strict=True)
+        forget(parameter for parameter, kind in after if kind != (parameter.device, parameter.dtype))
+        return result
 
     @torch.no_grad()
     def _init_weights(self, module: Any) -> None:

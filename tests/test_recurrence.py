@@ -198,6 +198,26 @@ def test_packed_copies_go_with_their_weights() -> None:
     assert len(products_elmo._copies) == before
 
 
+@pytest.mark.skipif(not can_pack(torch.float32), reason="no packed products on this machine")
+def test_moving_a_model_to_where_it_is_keeps_the_packed_copies() -> None:
+    model = tiny_model().eval()
+
+    def copies() -> list[int]:
+        with torch.no_grad():
+            model(**inputs(SENTENCES))
+        known = products_elmo._copies
+        return [
+            id(known[weight][1]["packed"]) for weight in model.parameters() if "packed" in known.get(weight, "  ")[1]
+        ]
+
+    before = copies()
+    assert len(before) > 8
+    model.to("cpu", torch.float32)
+    assert copies() == before
+    model.double()
+    assert not any(weight in products_elmo._copies for weight in model.parameters())
+
+
 def test_gradients_go_through_products() -> None:
     rows, weight = torch.randn(3, 40, requires_grad=True), torch.randn(24, 40, requires_grad=True)
     product(rows, weight).sum().backward()
