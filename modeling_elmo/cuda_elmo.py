@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .recurrence_elmo import activate, chunks, previous
+from .recurrence_elmo import Activation, blocks, chunks, previous
 
 try:
     import triton  # type: ignore[import-not-found,import-untyped,unused-ignore]
@@ -168,7 +168,8 @@ def _try_out(device: torch.device) -> str | None:
     ahead = sums.to(device)
     try:
         _forward_step(ahead, torch.zeros_like(ahead), cell.to(device), torch.empty_like(got), got, None, 3.0)
-        activate(sums[0], cell[0], cell[0], 3.0, gated)
+        for block in blocks(sums[0], cell[0], cell[0], gated):
+            Activation(gated.dtype, 3.0)(block)
         difference = got.cpu()[0] - gated
     except Exception as error:  # the compiler's own, the driver's, a missing C compiler's: there is no common class
         return f"cannot run its kernels here: {type(error).__name__}: {error}"

@@ -117,10 +117,18 @@ def _packed_multiplier(packed: Tensor, dtype: torch.dtype, size: int, bias: Tens
         count = len(rows)
         if not count:
             return rows.new_empty(0, size)
-        more = (0, 0, 0, _rounded(count) - count)
-        if more[3]:
-            rows, plus = F.pad(rows, more), None if plus is None else F.pad(plus, more)
-        return _multiply(rows.to(dtype).contiguous(), packed, addend, plus)[:count].to(rows.dtype)
+        given = rows.dtype
+        if given != dtype:
+            rows = rows.to(dtype)
+        more = _rounded(count) - count
+        if not more:
+            result = _multiply(rows.contiguous(), packed, addend, plus)
+        elif count == 1 and plus is None:  # the quickest way to a second row
+            result = _multiply(torch.cat((rows, rows)), packed, addend)[:1]
+        else:
+            plus = None if plus is None else F.pad(plus, (0, 0, 0, more))
+            result = _multiply(F.pad(rows, (0, 0, 0, more)), packed, addend, plus)[:count]
+        return result if given == dtype else result.to(given)
 
     return multiply
 

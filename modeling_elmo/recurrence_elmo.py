@@ -10,7 +10,7 @@ What it saves over `kernels_elmo.reference`, the same mathematics:
   all steps. Autograd would keep every intermediate result, and add up as many small products as there are steps.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -83,35 +83,66 @@ def sigmoid(x: Tensor) -> Tensor:
     return _sigmoid_(x.clone())
 
 
-def _sigmoid_(x: Tensor) -> Tensor:
-    return x.neg_().exp_().add_(1).reciprocal_()
+def _sigmoid_(x: Tensor, one: Tensor | int = 1) -> Tensor:
+    return x.neg_().exp_().add_(one).reciprocal_()
 
 
-def _tanh_(x: Tensor) -> Tensor:
-    """`x.tanh_()`, by way of a function whose vectors are fast on every processor; MKL's tanh is slow on AMD's."""
-    edge = 20 if x.dtype in _EXACT else 5  # beyond, tanh rounds to 1 or -1, and exp may have no number
-    x.clamp_(-edge, edge).mul_(2).expm1_()
-    return x.div_(x + 2)
+class Block(NamedTuple):
+    """A few rows of one step: views of what its element-wise work reads and writes."""
+
+    gates: Tensor  # [n, 4C], sums in, activated gates out
+    let_in: Tensor  # [n, C] of the gates, as are the next three
+    keep: Tensor
+    new: Tensor
+    let_out: Tensor
+    let_in_and_keep: Tensor  # [n, 2C] of the gates
+    before: Tensor  # [n, C], the cells before the step
+    cell: Tensor  # [n, C], filled with those after it; may be `before`
+    gated: Tensor  # [n, C], filled with output gate times tanh(cell)
 
 
-def activate(gates: Tensor, before: Tensor, cell: Tensor, cell_clip: float | None, gated: Tensor) -> None:
-    """One step's element-wise work on rows of one block, in place.
+def _block_rows(cell: Tensor) -> int:
+    """How many rows of gates fit the cache."""
+    return max(1, _BLOCK_BYTES // (4 * cell.shape[1] * cell.element_size()))
 
-    Args:
-        gates: [n, 4C], sums in, activated gates out.
-        before: [n, C], the cells before the step.
-        cell: [n, C], filled with those after it; may be `before`.
-        gated: [n, C], filled with output gate times tanh(cell).
+
+def blocks(gates: Tensor, before: Tensor, cell: Tensor, gated: Tensor) -> list[Block]:
+    """A step's rows in blocks that fit the cache; all use the same gates if these are fewer than the rows."""
+    live, size = cell.shape
+    made = []
+    for first in range(0, live, _block_rows(cell)):
+        now = slice(first, min(first + _block_rows(cell), live))
+        own = gates[now] if len(gates) >= live else gates[: now.stop - first]
+        let_in, keep, new, let_out = own.split(size, dim=1)
+        made.append(Block(own, let_in, keep, new, let_out, own[:, : 2 * size], before[now], cell[now], gated[now]))
+    return made
+
+
+class Activation:
+    """The element-wise work of a step, in place.
+
+    Its numbers stand in tensors: Python's are converted at every call, which takes longer than a sentence's own work.
     """
-    size = cell.shape[1]
-    keep_and_let_in, new, let_out = gates.split([2 * size, size, size], dim=1)
-    _sigmoid_(keep_and_let_in)
-    _tanh_(new)
-    _sigmoid_(let_out)
-    torch.mul(before, keep_and_let_in[:, size:], out=cell).addcmul_(keep_and_let_in[:, :size], new)
-    if cell_clip:
-        cell.clamp_(-cell_clip, cell_clip)
-    _tanh_(gated.copy_(cell)).mul_(let_out)
+
+    def __init__(self, dtype: torch.dtype, cell_clip: float | None) -> None:
+        self.one, self.two = torch.tensor([1.0, 2.0], dtype=dtype, device="cpu")
+        self.clip = cell_clip
+        self.edge = 20.0 if dtype in _EXACT else 5.0  # beyond, tanh rounds to 1 or -1, and exp may have no number
+
+    def __call__(self, block: Block) -> None:
+        """Gates and cells of one block of rows."""
+        _sigmoid_(block.let_in_and_keep, self.one)
+        _sigmoid_(block.let_out, self.one)
+        self._tanh_(block.new.clamp_(-self.edge, self.edge))
+        torch.mul(block.before, block.keep, out=block.cell).addcmul_(block.let_in, block.new)
+        if self.clip:
+            block.cell.clamp_(-self.clip, self.clip)
+        self._tanh_(torch.clamp(block.cell, -self.edge, self.edge, out=block.gated)).mul_(block.let_out)
+
+    def _tanh_(self, x: Tensor) -> Tensor:
+        """By way of a function that is fast on every processor; MKL's tanh is slow on AMD's."""
+        torch.add(x, x, out=x).expm1_()
+        return x.div_(x + self.two)
 
 
 def run_forward(
@@ -129,13 +160,14 @@ def run_forward(
     """
     dtype, cells, rows = inputs.dtype, cell.shape[1], len(inputs)
     hidden = hidden.to(dtype)
-    outputs = inputs.new_empty(rows, hidden.shape[1])
+    outputs = [hidden[:0]]
     # With a trace, steps write where it lies; without, each writes over the one before.
     gated = cell.new_empty(rows if keep else len(cell), cells)
     cell = cell if keep else cell.clone()
     after = cell.new_empty(rows, cells) if keep else cell
-    gates = cell.new_empty(0, 4 * cells)
-    block = max(1, _BLOCK_BYTES // (4 * cells * cell.element_size()))
+    gates = cell.new_empty(0 if keep else min(len(cell), _block_rows(cell)), 4 * cells)
+    done, parts = gated[:0], list[Block]()
+    activate = Activation(cell.dtype, direction.cell_clip)
 
     by = quantized_multiplier if direction.quantized else multiplier
     read, recur = by(direction.input, direction.bias), by(direction.state)
@@ -146,32 +178,49 @@ def run_forward(
         ahead = read(inputs[start : start + sum(steps)])
         if keep:
             gates = ahead if dtype == cell.dtype else torch.empty_like(ahead, dtype=cell.dtype)
-        for part in ahead.split(list(steps)):
-            live = len(part)
-            here = slice(start, start + live)
-            place = here if keep else slice(live)
-            start += live
+        for known in ahead.split(list(steps)):
+            live = len(known)
             if live < len(hidden):
                 ended.append((hidden[live:], cell[live:]))
                 hidden, cell = hidden[:live], cell[:live]
-            sums = recur(hidden, part)
-            new_cell, new_gated = after[place], gated[place]
-            for first in range(0, live, block):
-                now = slice(first, first + block)
-                step_gates = sums[now]
-                if dtype != cell.dtype:  # low precision suffices for products, not for what runs on
-                    step_gates = gates[here][now].copy_(step_gates) if keep else step_gates.to(cell.dtype)
-                activate(step_gates, cell[now], new_cell[now], direction.cell_clip, new_gated[now])
+            here = slice(start, start + live)
+            start += live
+            if keep:
+                new_cell, done = after[here], gated[here]
+                parts = blocks(gates[here], cell, new_cell, done)
+            elif live != len(done):
+                new_cell, done = cell, gated[:live]
+                parts = blocks(gates, cell, cell, done)
+            _sum_up(known, recur, hidden, parts, activate)
             cell = new_cell
-            output = new_gated.to(dtype)
+            output = done if done.dtype == dtype else done.to(dtype)
             if project is not None:
                 output = project(output)
                 if direction.projection_clip:
                     output.clamp_(-direction.projection_clip, direction.projection_clip)
-            hidden = outputs[here].copy_(output)
+            elif output is done:
+                output = done.clone()
+            outputs.append(output)
+            hidden = output
     ended.append((hidden, cell))
     last_hidden, last_cell = (torch.cat(states) for states in zip(*reversed(ended), strict=True))
-    return outputs, last_hidden, last_cell, Trace(gates, after, gated) if keep else None
+    return torch.cat(outputs), last_hidden, last_cell, Trace(gates, after, gated) if keep else None
+
+
+def _sum_up(
+    known: Tensor, recur: Callable[..., Tensor], hidden: Tensor, parts: list[Block], activate: Activation
+) -> None:
+    """One step: the gates' share that is known in advance, and the state's, to all that `parts` show."""
+    is_low = known.dtype != parts[0].gates.dtype  # low precision suffices for products, not for what runs on
+    sums = recur(hidden, known) if is_low else recur(hidden)
+    rows = len(parts[0].gates)
+    pairs = [(known, sums)] if len(parts) == 1 else zip(known.split(rows), sums.split(rows), strict=True)
+    for block, (one, other) in zip(parts, pairs, strict=True):
+        if is_low:
+            block.gates.copy_(other)
+        else:
+            torch.add(one, other, out=block.gates)
+        activate(block)
 
 
 class Gradients(NamedTuple):
