@@ -30,12 +30,12 @@ TINY = {"projection_size": 16, "cell_size": 32, "filters": [[1, 8], [2, 8]], "nu
 LETTERS = "etaoinshrdlucmfwypvbgk"
 
 
-def make_text(number: int, seed: int = 0, length: int | None = None) -> list[str]:
-    """Sentences of `length` words, or of the lengths of news (about 25 words), of words with Zipf's frequencies."""
+def make_text(number: int, seed: int = 0, length: int | None = None, mean: int = 25) -> list[str]:
+    """Sentences of `length` words, or of lengths around `mean` as in news, of words with Zipf's frequencies."""
     chance, letters = random.Random(seed), random.Random(0)  # the same words whatever the sentences
     words = ["".join(letters.choices(LETTERS, k=letters.randint(1, 11))) for _ in range(30_000)]
     weights = list(accumulate(1 / (rank + 3) for rank in range(len(words))))
-    lengths = [length or 1 + max(1, round(chance.gauss(25, 12))) for _ in range(number)]
+    lengths = [length or 1 + max(1, round(chance.gauss(mean, mean / 2))) for _ in range(number)]
     return [" ".join([*chance.choices(words, cum_weights=weights, k=n - 1), "."]) for n in lengths]
 
 

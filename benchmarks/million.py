@@ -1,7 +1,7 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """Many sentences through `elmo embed`: memory from the first to the last tenth, and kills that must leave no trace.
 
-    python benchmarks/million.py FOLDER [--sentences 1000000] [--kills 20]
+    python benchmarks/million.py FOLDER [--sentences 1000000] [--words 25] [--kills 20]
 
 An undisturbed run is watched while it goes. A second one is killed (SIGKILL) at random moments and resumed each time;
 at the end every file must be the same, byte by byte. The model is tiny and random, the vectors are pooled, so that the
@@ -26,13 +26,13 @@ from machine import stamp
 from modeling_elmo import ElmoConfig, ElmoModel, ElmoTokenizer
 
 
-def write_inputs(folder: Path, sentences: int) -> None:
+def write_inputs(folder: Path, sentences: int, words: int) -> None:
     """`in.txt` and `model`, unless they are there."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     ElmoModel(ElmoConfig(**TINY)).save_pretrained(folder / "model")
     ElmoTokenizer().save_pretrained(folder / "model")
-    some = make_text(min(sentences, 50_000))
+    some = make_text(min(sentences, 50_000), mean=words)
     with (folder / "in.txt").open("w", encoding="utf-8") as file:
         for number in range(sentences):
             file.write(f"{some[number % len(some)]} {number}\n")
@@ -67,13 +67,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sentences", type=int, default=1_000_000)
+    parser.add_argument("--words", type=int, default=25, help="a sentence, about")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--shard-rows", type=int, default=10_000)
     parser.add_argument("--pooling", default="mean", help="mean, max or none")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     folder: Path = arguments.folder
-    write_inputs(folder, arguments.sentences)
+    write_inputs(folder, arguments.sentences, arguments.words)
     shards = -(-arguments.sentences // arguments.shard_rows)
 
     def start(output: Path, *options: str) -> subprocess.Popen:
@@ -103,7 +104,8 @@ def main() -> int:
     while kills < arguments.kills:
         process = start(killed, "--resume")
         begun = time.perf_counter()
-        moment = chance.uniform(0.3, 2) * figures["seconds"] / max(arguments.kills, 1) + 4  # 4 s: to start Python
+        # Early enough that all kills come before the end. 4 s: to start Python.
+        moment = chance.uniform(0.1, 1) * figures["seconds"] / max(arguments.kills, 1) + 4
         while process.poll() is None and time.perf_counter() - begun < moment:
             time.sleep(0.01)
         if process.poll() is not None:

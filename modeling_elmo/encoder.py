@@ -189,7 +189,8 @@ class ElmoEncoder:
                 raise ValueError(f"{name} must be a positive integer; got {value!r}.")
         if device is not None:
             self._wanted_device = torch.device(device)
-        self.model.to(self.device)
+        if self.model.device != self.device:
+            self.model.to(self.device)
         self.model.eval()
         # What memory allowed once it will allow again, so the budget of a device stays.
         tokens = max_tokens_per_batch or DEFAULT_BUDGET.get(self.device.type, DEFAULT_BUDGET["cpu"])
