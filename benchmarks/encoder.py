@@ -24,7 +24,7 @@ from machine import in_turns, stamp
 from modeling_elmo import ElmoConfig, ElmoEncoder, ElmoModel, ElmoTokenizer
 from modeling_elmo.encode_batches import Batch, Window, plan
 from modeling_elmo.encode_vectors import batch_vectors
-from modeling_elmo.encoder import DEFAULT_BUDGET, WINDOW
+from modeling_elmo.encoder import DEFAULT_BUDGET, DEFAULT_SENTENCES, WINDOW
 
 TINY = {"projection_size": 16, "cell_size": 32, "filters": [[1, 8], [2, 8]], "num_highway_layers": 1}
 LETTERS = "etaoinshrdlucmfwypvbgk"
@@ -39,10 +39,10 @@ def make_text(number: int, seed: int = 0, length: int | None = None, mean: int =
     return [" ".join([*chance.choices(words, cum_weights=weights, k=n - 1), "."]) for n in lengths]
 
 
-def batches(encoder: ElmoEncoder, texts: list[str], budget: int) -> list[Batch]:
+def batches(encoder: ElmoEncoder, texts: list[str], budget: int, most: int | None) -> list[Batch]:
     """The batches that `encode` makes."""
     windows = (Window(texts[start : start + WINDOW]) for start in range(0, len(texts), WINDOW))
-    items = plan(encoder.tokenizer, windows, lambda: budget, None, pin_memory=False)
+    items = plan(encoder.tokenizer, windows, lambda: budget, most, pin_memory=False)
     return [item for item in items if isinstance(item, Batch)]
 
 
@@ -66,15 +66,16 @@ def main() -> None:
     torch.manual_seed(0)
     model = ElmoModel(config).to(getattr(torch, arguments.model_dtype))
     encoder = ElmoEncoder(model, ElmoTokenizer(), arguments.device)
-    budget = arguments.budget or DEFAULT_BUDGET[encoder.device.type]
+    budget = arguments.budget or DEFAULT_BUDGET
+    most = None if arguments.budget else DEFAULT_SENTENCES.get(encoder.device.type)
     texts = make_text(arguments.sentences)
     corpus = Dataset.from_dict({"text": texts})
     vectors = {"layer": arguments.layer, "pooling": arguments.pooling, "dtype": arguments.dtype}
-    options = {**vectors, "max_tokens_per_batch": budget}
+    options = {**vectors, "max_tokens_per_batch": budget, "batch_size": most}
     kind = encoder.vector_kind(**vectors)
     encoder.encode(texts[:64], **options)  # to the device, and warm
 
-    planned = batches(encoder, texts, budget)
+    planned = batches(encoder, texts, budget, most)
     ids = [batch.input_ids.to(encoder.device) for batch in planned]
     words = sum(sum(batch.lengths) for batch in planned)
 

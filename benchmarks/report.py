@@ -25,7 +25,8 @@ def setting(row: dict[str, Any]) -> str:
     """What was run, in words."""
     if row["do"] == "train":
         return "training step, 32 x 20 words"
-    return f"batch {row['batch']}, {'sorted' if row['sorted'] else 'file order'}"
+    size = f"{row['tokens']} tokens" if "tokens" in row else f"batch {row['batch']}"
+    return f"{size}, {'sorted' if row['sorted'] else 'file order'}"
 
 
 def table(results: list[dict[str, Any]]) -> str:

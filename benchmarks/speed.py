@@ -2,6 +2,7 @@
 """Tokens a second beside AllenNLP and simple_elmo, and the share of what the machine can do.
 
     python benchmarks/speed.py WEIGHTS SENTENCES [--allennlp PYTHON] [--simple-elmo PYTHON] [--out FILE.json]
+                               [--device cuda]
 
 WEIGHTS is a folder with options.json and lm_weights.hdf5; `python benchmarks/speed.py --make FOLDER` writes a random
 one of the original size. SENTENCES is a file of tokenised sentences, one a line. PYTHON is the interpreter of an
@@ -32,15 +33,19 @@ SETTINGS = [
     {"do": "run", "batch": 32, "sorted": False, "every": 2},
     {"do": "run", "batch": 32, "sorted": True, "every": 2},
     {"do": "run", "batch": 128, "sorted": True, "every": 1},
+    {"do": "run", "tokens": 2048, "sorted": True, "every": 1},
     {"do": "train", "batch": 32, "sorted": False, "every": 1},
 ]
+# What fills a GPU.
+LARGE = [{"do": "run", "tokens": 16384, "sorted": True, "every": 1}]
 
 
 class Contender:
     """A worker process."""
 
-    def __init__(self, python: str, name: str, weights: str, sentences: str, threads: int) -> None:
-        command = [python, "-B", str(HERE / "speed_worker.py"), name, weights, sentences, str(threads)]
+    def __init__(self, python: str, name: str, arguments: argparse.Namespace) -> None:
+        where = [arguments.weights, arguments.sentences, str(arguments.threads), arguments.device]
+        command = [python, "-B", str(HERE / "speed_worker.py"), name, *where]
         self.name = name
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -58,6 +63,13 @@ class Contender:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
         return self.read()
+
+
+def takes_part(name: str, setting: dict[str, Any]) -> bool:
+    """Whether a contender can do it; simple_elmo does not train, and has a fixed limit for its batches."""
+    if setting["do"] == "train":
+        return name in ("elmo-float32", REFERENCE, "allennlp")
+    return name != "simple_elmo" or "tokens" not in setting
 
 
 def check(contenders: list[Contender]) -> dict[str, dict[str, float]]:
@@ -131,6 +143,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("sentences", nargs="?")
     parser.add_argument("--allennlp", metavar="PYTHON")
     parser.add_argument("--simple-elmo", metavar="PYTHON")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda; simple_elmo computes where it wants")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--out", type=Path)
@@ -146,27 +159,29 @@ def main() -> None:
 
         write_demo(arguments.weights, config={"cell_size": 4096, "projection_size": 512})
         return
-    ours = ["elmo-float32", "elmo-bfloat16", "elmo-float32-int8", REFERENCE]
+    is_cpu = arguments.device == "cpu"
+    ours = ["elmo-float32", "elmo-bfloat16", *(["elmo-float32-int8"] if is_cpu else []), REFERENCE]
     wanted = [(sys.executable, name) for name in ours]
     wanted += [(arguments.allennlp, "allennlp")] if arguments.allennlp else []
     wanted += [(arguments.simple_elmo, "simple_elmo")] if arguments.simple_elmo else []
-    contenders = [
-        Contender(python, name, arguments.weights, arguments.sentences, arguments.threads) for python, name in wanted
-    ]
+    contenders = [Contender(python, name, arguments) for python, name in wanted]
     differences = check(contenders)
+    settings = SETTINGS if is_cpu else SETTINGS + LARGE
 
     results: dict[tuple[int, str], list[dict[str, Any]]] = {}
     for repeat in range(arguments.repeat + 1):  # the first round warms up
-        for number, setting in enumerate(SETTINGS):
+        for number, setting in enumerate(settings):
             for contender in contenders:
-                if setting["do"] == "train" and contender.name not in ("elmo-float32", REFERENCE, "allennlp"):
+                if not takes_part(contender.name, setting):
                     continue
                 result = contender.ask(**setting)
                 if repeat:
                     results.setdefault((number, contender.name), []).append(result)
     ceiling = json.loads(
         subprocess.run(
-            [sys.executable, str(HERE / "ceiling.py"), str(arguments.threads)], capture_output=True, check=True
+            [sys.executable, str(HERE / "ceiling.py"), str(arguments.threads), arguments.device],
+            capture_output=True,
+            check=True,
         ).stdout
     )
 
@@ -175,7 +190,7 @@ def main() -> None:
     sentences = [line.split(" ") for line in lines if line.strip()]
     table = []
     for (number, name), runs in results.items():
-        setting = SETTINGS[number]
+        setting = settings[number]
         seconds = statistics.median(run["seconds"] for run in runs)
         row: dict[str, Any] = {"contender": name, **setting, "seconds": [round(run["seconds"], 3) for run in runs]}
         row["peak MB"] = max(run["peak_mb"] for run in runs)

@@ -1,7 +1,7 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """One contender of `speed.py` in its own process: reads a JSON request a line, answers with a JSON line.
 
-    python speed_worker.py CONTENDER WEIGHTS SENTENCES THREADS
+    python speed_worker.py CONTENDER WEIGHTS SENTENCES THREADS DEVICE
 
 CONTENDER is `elmo-DTYPE`, `elmo-DTYPE-RECURRENCE`, `allennlp` or `simple_elmo`; the last two need an environment with
 AllenNLP 2.10.1 or simple_elmo. WEIGHTS is a folder with options.json and lm_weights.hdf5. Only what the contender needs
@@ -17,6 +17,7 @@ import types
 import warnings
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,10 +25,15 @@ Batch = list[list[str]]
 Layers = list[np.ndarray]  # [layers, words, size] a sentence
 
 
+def finish(model: Any) -> None:
+    """Wait until the gradients are there."""
+    next(p.grad for p in model.parameters() if p.grad is not None).flatten()[0].item()
+
+
 class Elmo:
     """ELMo as it is here, converted weights, stateless."""
 
-    def __init__(self, name: str, weights: str, threads: int) -> None:
+    def __init__(self, name: str, weights: str, threads: int, device: str) -> None:
         import torch
 
         from modeling_elmo import ElmoModel, ElmoTokenizer
@@ -39,27 +45,29 @@ class Elmo:
         if not (folder / "config.json").exists():
             convert(weights, folder, language="en")
         self.torch, self.tokenizer = torch, ElmoTokenizer()
-        self.model = ElmoModel.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+        self.model = ElmoModel.from_pretrained(folder, dtype=getattr(torch, dtype)).eval().to(device)
         self.model.config.recurrence = recurrence[0] if recurrence else "auto"
 
     def encode(self, batch: Batch) -> dict:
-        return dict(self.tokenizer(batch, is_split_into_words=True, padding=True, return_tensors="pt"))
+        encoded = self.tokenizer(batch, is_split_into_words=True, padding=True, return_tensors="pt")
+        return dict(encoded.to(self.model.device))
 
     def layers(self, batch: Batch) -> Layers:
         with self.torch.inference_mode():
             output = self.model(**self.encode(batch), output_hidden_states=True)
-            stacked = self.torch.stack(output.hidden_states, dim=1).float().numpy()
+            stacked = self.torch.stack(output.hidden_states, dim=1).float().cpu().numpy()
         return [stacked[row, :, : len(words)] for row, words in enumerate(batch)]
 
     def train(self, batch: Batch) -> None:
         self.model.zero_grad(set_to_none=True)
         self.model(**self.encode(batch))[0].sum().backward()
+        finish(self.model)
 
 
 class AllenNlp:
     """AllenNLP 2.10.1's `_ElmoBiLm`; states run on from batch to batch, as it has them."""
 
-    def __init__(self, name: str, weights: str, threads: int) -> None:
+    def __init__(self, name: str, weights: str, threads: int, device: str) -> None:
         # allennlp imports torchvision, which ELMo does not use and which has no build beside torch for CPUs.
         stand_in = types.ModuleType("torchvision")
         stand_in.__spec__ = ModuleSpec("torchvision", None)
@@ -72,27 +80,30 @@ class AllenNlp:
         self.torch, self.batch_to_ids, self.without_boundaries = torch, batch_to_ids, remove_sentence_boundaries
         self.files = [str(Path(weights, file)) for file in ("options.json", "lm_weights.hdf5")]
         self.load = _ElmoBiLm
-        self.model = _ElmoBiLm(*self.files).eval()
+        self.device = device
+        self.model = _ElmoBiLm(*self.files).eval().to(device)
         self.trained = None
 
     def layers(self, batch: Batch) -> Layers:
         with self.torch.no_grad():
-            output = self.model(self.batch_to_ids(batch))
+            output = self.model(self.batch_to_ids(batch).to(self.device))
             layers = [self.without_boundaries(layer, output["mask"])[0] for layer in output["activations"]]
-            stacked = self.torch.stack(layers, dim=1).numpy()
+            stacked = self.torch.stack(layers, dim=1).cpu().numpy()
         return [stacked[row, :, : len(words)] for row, words in enumerate(batch)]
 
     def train(self, batch: Batch) -> None:
         if self.trained is None:
-            self.trained = self.load(*self.files, requires_grad=True)
+            self.trained = self.load(*self.files, requires_grad=True).to(self.device)
         self.trained.zero_grad(set_to_none=True)
-        sum(layer.sum() for layer in self.trained(self.batch_to_ids(batch))["activations"]).backward()
+        ids = self.batch_to_ids(batch).to(self.device)
+        sum(layer.sum() for layer in self.trained(ids)["activations"]).backward()
+        finish(self.trained)
 
 
 class SimpleElmo:
     """simple_elmo on TensorFlow, one session for all batches; states run on."""
 
-    def __init__(self, name: str, weights: str, threads: int) -> None:
+    def __init__(self, name: str, weights: str, threads: int, device: str) -> None:
         os.environ.update(TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3")
         import logging
 
@@ -122,11 +133,20 @@ CONTENDERS = {"elmo": Elmo, "allennlp": AllenNlp, "simple_elmo": SimpleElmo}
 
 
 def batches(sentences: Batch, request: dict) -> list[Batch]:
-    """The request's sentences in its order: `every` n-th, `sorted` by length, `batch` at a time."""
+    """The request's sentences in its order: `every` n-th, `sorted` by length, `batch` or `tokens` at a time."""
     chosen = sentences[:: request["every"]]
     if request["sorted"]:
         chosen = sorted(chosen, key=len, reverse=True)
-    return [chosen[start : start + request["batch"]] for start in range(0, len(chosen), request["batch"])]
+    made: list[Batch] = []
+    for words in chosen:
+        longest = max(len(words), *map(len, made[-1])) if made else 0
+        count = len(made[-1]) + 1 if made else 0
+        fits = longest * count <= request["tokens"] if "tokens" in request else count <= request["batch"]
+        if made and fits:
+            made[-1].append(words)
+        else:
+            made.append([words])
+    return made
 
 
 def answer(contender: Elmo | AllenNlp | SimpleElmo, sentences: Batch, request: dict) -> dict:
@@ -153,12 +173,12 @@ def answer(contender: Elmo | AllenNlp | SimpleElmo, sentences: Batch, request: d
 def main() -> None:
     """Answer requests until there are no more."""
     warnings.filterwarnings("ignore")
-    name, weights, file, threads = sys.argv[1:]
+    name, weights, file, threads, device = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not get among the answers
     lines = Path(file).read_text(encoding="utf-8").split("\n")
     sentences = [line.split(" ") for line in lines if line.strip()]
-    contender = CONTENDERS[name.split("-")[0]](name, weights, int(threads))
+    contender = CONTENDERS[name.split("-")[0]](name, weights, int(threads), device)
     print(json.dumps({"ready": name}), file=answers, flush=True)
     for line in sys.stdin:
         print(json.dumps(answer(contender, sentences, json.loads(line))), file=answers, flush=True)

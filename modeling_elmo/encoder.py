@@ -20,7 +20,9 @@ from .modeling_elmo import ElmoModel
 from .tokenization_elmo import ElmoTokenizer
 
 # Words a batch, padding included, beyond which larger batches bring little.
-DEFAULT_BUDGET = {"cpu": 2048, "cuda": 16384}
+DEFAULT_BUDGET = 16384
+# Sentences a batch on a CPU, whose caches a step of more would not fit.
+DEFAULT_SENTENCES = {"cpu": 128}
 # Sentences that are read and sorted together: enough for batches of even lengths.
 WINDOW = 2048
 _IMPORTED_IN = os.getpid()
@@ -127,7 +129,7 @@ class ElmoEncoder:
                 L + 1 layers one below the other, the context-independent one first.
             pooling: None for a vector a word; `"mean"` or `"max"` over a sentence's words for a vector a sentence.
             normalize: scale each vector to length 1; one of zeros stays.
-            batch_size: most sentences in a batch; None for as many as the budget allows.
+            batch_size: most sentences in a batch; None for as many as the budget allows, or 128 on a CPU without one.
             max_tokens_per_batch: most words in a batch, padding included; a longer sentence is a batch of its own.
                 None for what suits the device. When memory runs out, it is halved, with one warning.
             dtype: of the vectors; None for the model's, or float32 where NumPy and Arrow do not know that.
@@ -193,8 +195,10 @@ class ElmoEncoder:
             self.model.to(self.device)
         self.model.eval()
         # What memory allowed once it will allow again, so the budget of a device stays.
-        tokens = max_tokens_per_batch or DEFAULT_BUDGET.get(self.device.type, DEFAULT_BUDGET["cpu"])
+        tokens = max_tokens_per_batch or DEFAULT_BUDGET
         budget = self._budgets.setdefault(f"{self.device} {tokens}", Budget(tokens))
+        if max_tokens_per_batch is None:
+            batch_size = batch_size or DEFAULT_SENTENCES.get(self.device.type)
         return encode_windows(self.model, self.tokenizer, windows, kind, budget, batch_size, on_batch)
 
     def __call__(
