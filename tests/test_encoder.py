@@ -461,3 +461,17 @@ def test_gpu_copies_arrive_whole() -> None:
     ranked = pickle.loads(pickle.dumps(ElmoEncoder(tiny_model(), ElmoTokenizer())))
     ranked({"text": TEXTS}, 3)
     assert ranked.device == torch.device("cuda", 3 % torch.cuda.device_count())
+
+
+def test_the_batches_that_a_cpu_gets(encoder: ElmoEncoder) -> None:
+    kind = encoder.vector_kind()
+
+    def sizes(**limits: int) -> list[int]:
+        seen: list[int] = []
+        windows = [Window([["word"]] * 300)]
+        list(encoder.encode_windows(windows, kind, **limits, on_batch=lambda sentences, _: seen.append(sentences)))
+        return seen
+
+    assert sizes() == [128, 128, 44]
+    assert sizes(batch_size=200) == [200, 100]
+    assert sizes(max_tokens_per_batch=250) == [250, 50], "who sets a budget gets it"
