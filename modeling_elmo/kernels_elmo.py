@@ -9,6 +9,7 @@ Each direction reads its own stream, so that the backward direction runs from le
 """
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from .cuda_elmo import obstacle, run_layer
 from .operators_elmo import lstm
-from .products_elmo import can_quantize
+from .products_elmo import can_quantize, wants_gradients
 from .recurrence_elmo import Direction, run_direction, run_forward
 
 
@@ -122,6 +123,11 @@ def reference(
     directions = [
         _run_direction(inputs[d], batch_sizes, weights[d], hidden[d], cell[d], options) for d in range(len(weights))
     ]
+    return _join(directions)
+
+
+def _join(directions: Sequence[tuple[Tensor, ...]]) -> LstmResult:
+    """Outputs and final states of each direction as one result."""
     return LstmResult(*(torch.stack(parts) for parts in zip(*directions, strict=True)))
 
 
@@ -206,7 +212,7 @@ def cpu(
             run_direction(inputs[d], hidden[d], cell[d], *matrices[d], list(batch_sizes), *clips)
             for d in range(len(weights))
         ]
-    return LstmResult(*(torch.stack(parts) for parts in zip(*directions, strict=True)))
+    return _join(directions)
 
 
 def int8(
@@ -222,8 +228,7 @@ def int8(
     Raises:
         ValueError: if gradients are wanted.
     """
-    tensors = (inputs, hidden, cell, *(matrix for direction in weights for matrix in direction if matrix is not None))
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+    if wants_gradients([inputs, hidden, cell, *chain(*weights)]):
         raise ValueError("recurrence 'int8' has no gradients; call the model under torch.no_grad().")
     dtype = inputs.dtype
     inputs, matrices = _cast(inputs, weights, options.forget_bias)
@@ -233,8 +238,8 @@ def int8(
         for d, matrix in enumerate(matrices):
             direction = Direction(*matrix, options.cell_clip, options.projection_clip, quantized=True)
             directions.append(run_forward(rows[d], list(batch_sizes), direction, hidden[d], cell[d], keep=False)[:3])
-    outputs, last_hidden, last_cell = (torch.stack(parts) for parts in zip(*directions, strict=True))
-    return LstmResult(outputs.to(dtype), last_hidden.to(dtype), last_cell)
+    result = _join(directions)
+    return LstmResult(result.outputs.to(dtype), result.hidden.to(dtype), result.cell)
 
 
 def cuda(
@@ -264,8 +269,7 @@ def _as_operator(
 ) -> LstmResult:
     """`cpu` or `cuda` by way of `operators_elmo`, for `torch.compile`."""
     inputs, matrices = _cast(inputs, weights, options.forget_bias)
-    every = [inputs, hidden, cell, *(matrix for direction in matrices for matrix in direction if matrix is not None)]
-    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in every)
+    keep = wants_gradients([inputs, hidden, cell, *chain(*matrices)])
     settings = (options.cell_clip, options.projection_clip, keep)
     with torch.autocast(inputs.device.type, enabled=False):
         if implementation == "cuda":
@@ -274,7 +278,7 @@ def _as_operator(
             lstm(False, inputs[d], hidden[d], cell[d], batch_sizes, *matrices[d], *settings)[:3]
             for d in range(len(weights))
         ]
-    return LstmResult(*(torch.stack(parts) for parts in zip(*directions, strict=True)))
+    return _join(directions)
 
 
 IMPLEMENTATIONS: dict[str, Implementation] = {"reference": reference, "cpu": cpu, "cuda": cuda, "int8": int8}

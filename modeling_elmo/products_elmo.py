@@ -4,7 +4,7 @@
 Two reasons to pack. Speed: an LSTM multiplies few rows with large matrices, again and again; PyTorch's plain product
 leaves much of the machine unused then, on AMD processors most of it. And exactness: oneDNN's float32 result for a row
 does not depend on the rows beside it, so that a sentence gets bit-identical vectors in every batch (two rows at
-least: for one it takes another route, so a row of zeros is passed with it).
+least: for one it takes another route, so a single row is passed with a second).
 
 The two operators are the ones that `torch.compile` emits when it freezes weights. They carry an underscore, so they are
 tried on a small example first; where they are missing or wrong, `F.linear` takes over.
@@ -12,6 +12,7 @@ tried on a small example first; where they are missing or wrong, `F.linear` take
 Where memory is what bounds a product, a weight of eight bits a number is read in a quarter of the time (`quantize`).
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -92,11 +93,7 @@ def multiplier(weight: Tensor, bias: Tensor | None = None, remember: bool = True
     """
     matrix = weight.flatten(1)
     dtype = packing_dtype(weight)
-
-    def multiply_plainly(rows: Tensor, plus: Tensor | None = None) -> Tensor:
-        result = F.linear(rows, matrix, bias)
-        return result if plus is None else plus.add_(result)
-
+    multiply_plainly = _plain_multiplier(matrix, bias)
     if dtype is None:
         return multiply_plainly
     packed = pack_weight(weight) if remember else _reorder(matrix.to(dtype))
@@ -105,6 +102,16 @@ def multiplier(weight: Tensor, bias: Tensor | None = None, remember: bool = True
         return multiply
     # A single row is bound by memory, of which the weight itself takes half.
     return lambda rows, plus=None: (multiply_plainly if len(rows) == 1 else multiply)(rows, plus)
+
+
+def _plain_multiplier(matrix: Tensor, bias: Tensor | None) -> Callable[..., Tensor]:
+    """`multiplier` of a weight [output size, input size] as it is."""
+
+    def multiply(rows: Tensor, plus: Tensor | None = None) -> Tensor:
+        result = F.linear(rows, matrix, bias)
+        return result if plus is None else plus.add_(result)
+
+    return multiply
 
 
 def _packed_multiplier(packed: Tensor, dtype: torch.dtype, size: int, bias: Tensor | None) -> Callable[..., Tensor]:
@@ -171,11 +178,18 @@ def _(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return rows.new_empty(rows.shape[0], weight.shape[0])
 
 
+def wants_gradients(tensors: Iterable[Tensor | None]) -> bool:
+    """Whether what is computed from these tensors will have a backward pass."""
+    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+
+
 def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`F.linear(rows, weight, bias)`; packed where no gradient is wanted. The weight may have further dimensions."""
-    tensors = (rows, weight, bias)
-    differentiate = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    if differentiate or rows.dtype != weight.dtype or torch.is_autocast_enabled(rows.device.type):
+    if (
+        wants_gradients((rows, weight, bias))
+        or rows.dtype != weight.dtype
+        or torch.is_autocast_enabled(rows.device.type)
+    ):
         return F.linear(rows, weight.flatten(1), bias)
     if torch.compiler.is_compiling():
         return packed_product(rows, weight, bias)
@@ -289,18 +303,22 @@ def quantized_multiplier(weight: Tensor, bias: Tensor | None = None) -> Callable
     """`multiplier` of `quantize(weight)` and of rows in bfloat16. Where `can_quantize`."""
     form: Quantized = _copy(weight, "int8", lambda: quantize(weight))
 
-    def restored() -> Tensor:
-        matrix, dtype = form.restored()[:, : weight[0].numel()], packing_dtype(form.scales)
+    def restored(dtype: torch.dtype | None) -> Tensor:
+        matrix = form.restored()[:, : weight[0].numel()]
         return matrix.to(torch.bfloat16) if dtype is None else _reorder(matrix.to(dtype))
+
+    @functools.cache  # made when the first batch comes that is large enough, and then once for all steps
+    def multiply_many() -> Callable[..., Tensor]:
+        dtype = packing_dtype(form.scales)
+        matrix = _copy(weight, "int8, restored", lambda: restored(dtype))
+        if dtype is None:
+            return _plain_multiplier(matrix, bias)
+        return _packed_multiplier(matrix, dtype, len(weight), bias)
 
     def multiply(rows: Tensor, plus: Tensor | None = None) -> Tensor:
         if len(rows) > _FEW:
-            dtype, matrix = packing_dtype(form.scales), _copy(weight, "int8, restored", restored)
-            if dtype is not None:
-                return _packed_multiplier(matrix, dtype, len(weight), bias)(rows, plus)
-            result = F.linear(rows, matrix)
-        else:
-            result = _multiply_quantized(rows, form)
+            return multiply_many()(rows, plus)
+        result = _multiply_quantized(rows, form)
         result = result if bias is None else result.add_(bias)
         return result if plus is None else plus.add_(result)
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .products_elmo import multiplier, quantized_multiplier
+from .products_elmo import multiplier, quantized_multiplier, wants_gradients
 
 aten = torch.ops.aten  # the derivatives that autograd itself calls, each one pass over memory
 # Outputs above 32 MB come from the system page by page, which costs more than the product; below it malloc reuses them.
@@ -164,7 +164,7 @@ def run_forward(
     # With a trace, steps write where it lies; without, each writes over the one before.
     gated = cell.new_empty(rows if keep else len(cell), cells)
     cell = cell if keep else cell.clone()
-    after = cell.new_empty(rows, cells) if keep else cell
+    after = cell.new_empty(rows if keep else 0, cells)
     gates = cell.new_empty(0 if keep else min(len(cell), _block_rows(cell)), 4 * cells)
     done, parts = gated[:0], list[Block]()
     activate = Activation(cell.dtype, direction.cell_clip)
@@ -356,7 +356,7 @@ def run_direction(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs [N, H], final hidden and cell, with gradients where they are wanted and without their cost elsewhere."""
     tensors = (inputs, hidden, cell, input_weight, state_weight, bias, projection)
-    if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
+    if wants_gradients(tensors):
         return FastLstm.apply(*tensors, batch_sizes, cell_clip, projection_clip)
     direction = Direction(input_weight, state_weight, bias, projection, cell_clip, projection_clip)
     return run_forward(inputs, batch_sizes, direction, hidden, cell, keep=False)[:3]

@@ -207,7 +207,9 @@ def test_moving_a_model_to_where_it_is_keeps_the_packed_copies() -> None:
             model(**inputs(SENTENCES))
         known = products_elmo._copies
         return [
-            id(known[weight][1]["packed"]) for weight in model.parameters() if "packed" in known.get(weight, "  ")[1]
+            id(known[weight][1]["packed"])
+            for weight in model.parameters()
+            if "packed" in known.get(weight, (None, {}))[1]
         ]
 
     before = copies()
