@@ -27,6 +27,8 @@ _CHUNK = 1 << 18  # also the largest header of a tar member, which tarfile reads
 _BLOCK = tarfile.BLOCKSIZE
 _GZIP, _ZIP, _EMPTY_ZIP = b"\x1f\x8b", b"PK\x03\x04", b"PK\x05\x06"
 _ZIP_HEADER = struct.Struct("<4s5H3L2H")  # a member's; the last two are the lengths of its name and extra field
+_ZIP_END = struct.Struct("<4s4H2LH")  # the last record but for a comment; the fourth number counts the members
+_IN_ZIP64 = 0xFFFF  # the count is elsewhere, or beyond what is unpacked here
 _ENCRYPTED = 0x1 | 0x2000  # flags of a member, and of the list of members
 _PLAIN_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -195,10 +197,22 @@ class _Folder:
                 file.write(chunk)
 
 
+def _count_of_end(path: Path) -> int:
+    """How many members a zip has by its last record."""
+    with path.open("rb") as file:
+        file.seek(-min(path.stat().st_size, _ZIP_END.size + 0xFFFF), io.SEEK_END)
+        end = file.read()
+    return _ZIP_END.unpack_from(end, end.rfind(_EMPTY_ZIP))[4]
+
+
 def _unpack_zip(path: Path, folder: _Folder) -> None:
     with _reading():
         archive = zipfile.ZipFile(path)
     with archive:
+        with _reading():
+            # A damaged length in the list of members can hide those behind it.
+            if _count_of_end(path) not in (len(archive.infolist()), _IN_ZIP64):
+                raise zipfile.BadZipFile
         for info in archive.infolist():
             parts = folder.admit(info.filename, info.file_size)
             if info.flag_bits & _ENCRYPTED:

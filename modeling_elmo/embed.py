@@ -7,6 +7,7 @@ resumed output is the same, bit by bit, as an undisturbed one.
 
 import platform
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -178,6 +179,7 @@ class EmbedJob:
             if is_finished:
                 shutil.rmtree(self.folder, ignore_errors=True)
                 return dict(stored)
+            _warn_of_other_versions(stored.get("written_by") or {}, manifest["written_by"])
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(beside, manifest)
         return None
@@ -245,6 +247,14 @@ class EmbedJob:
             columns[WORDS] = pa.array(window.words, pa.list_(pa.string()))
         columns[EMBEDDING] = to_arrow(flat, None if self.kind.pooling else window.lengths)
         self.shards.write(shard.index, pa.table(columns), shard.statistics)
+
+
+def _warn_of_other_versions(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """What is there is kept, and need not agree with the rest in the last digit."""
+    for name in ("modeling_elmo", "torch"):
+        if old.get(name) != new[name]:
+            versions = f"with {name} {old.get(name)}, the rest will be with {new[name]}"
+            tqdm.write(f"elmo: warning: what is there was written {versions}; last digits may differ.", file=sys.stderr)
 
 
 def _is_new(folder: Path) -> bool:

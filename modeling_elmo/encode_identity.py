@@ -5,14 +5,17 @@ import copy
 import hashlib
 import inspect
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from safetensors.torch import load, save
+from torch import Tensor
 
 from .configuration_elmo import ElmoConfig
 from .modeling_elmo import ElmoModel
 from .tokenization_elmo import ElmoTokenizer
+
+StoredWeight = tuple[str, str, tuple[int, ...], bytes]  # name, dtype, shape, bytes
 
 
 def config_json(model: Any) -> str:
@@ -21,9 +24,16 @@ def config_json(model: Any) -> str:
     return json.dumps({name: fields[name] for name in inspect.signature(ElmoConfig).parameters if name in fields})
 
 
-def weights_bytes(model: Any) -> bytes:
-    """The weights as the contents of a safetensors file, whose order does not depend on the module's."""
-    return save({name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()})
+def _weights(model: Any) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
+    """Name, dtype, shape and bytes of each weight, in an order that is not the module's."""
+    for name, tensor in sorted(model.state_dict().items()):
+        flat = tensor.detach().cpu().reshape(-1)
+        yield name, str(flat.dtype).removeprefix("torch."), tuple(tensor.shape), flat.view(torch.uint8).numpy().data
+
+
+def stored_weights(model: Any) -> list[StoredWeight]:
+    """The weights in plain types, which are pickled without a second copy of hundreds of megabytes."""
+    return [(name, dtype, shape, bytes(data)) for name, dtype, shape, data in _weights(model)]
 
 
 def nameless(tokenizer: ElmoTokenizer) -> ElmoTokenizer:
@@ -35,12 +45,18 @@ def nameless(tokenizer: ElmoTokenizer) -> ElmoTokenizer:
     return tokenizer
 
 
-def rebuilt_model(config: str, weights: bytes) -> ElmoModel:
-    """The model of `config_json` and `weights_bytes`."""
+def rebuilt_model(config: str, weights: list[StoredWeight]) -> ElmoModel:
+    """The model of `config_json` and `stored_weights`."""
     with torch.device("meta"):
         model = ElmoModel(ElmoConfig(**json.loads(config)))
-    model.load_state_dict(load(weights), assign=True)
+    model.load_state_dict({name: _restored(dtype, shape, data) for name, dtype, shape, data in weights}, assign=True)
     return model
+
+
+def _restored(dtype: str, shape: tuple[int, ...], data: bytes) -> Tensor:
+    if not data:  # of which `frombuffer` makes nothing
+        return torch.empty(shape, dtype=getattr(torch, dtype))
+    return torch.frombuffer(bytearray(data), dtype=getattr(torch, dtype)).reshape(shape)
 
 
 def fingerprint(model: Any, tokenizer: ElmoTokenizer) -> str:
@@ -50,7 +66,10 @@ def fingerprint(model: Any, tokenizer: ElmoTokenizer) -> str:
     words = [tokenizer.splitter, tokenizer.alphabet.width, tokenizer.alphabet.vocab, added, *switches]
     lexicon = getattr(tokenizer.alphabet, "lists", None)
     words += [] if lexicon is None else [lexicon]
-    digest = hashlib.sha256(weights_bytes(model))
+    digest = hashlib.sha256()
+    for name, dtype, shape, data in _weights(model):
+        digest.update(json.dumps([name, dtype, shape]).encode())
+        digest.update(data)
     digest.update(config_json(model).encode())
     digest.update(json.dumps(words).encode())
     return digest.hexdigest()

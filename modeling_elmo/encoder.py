@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from .bundled import bundled_model, locate
 from .encode_batches import Sentence, Window
-from .encode_identity import config_json, fingerprint, nameless, rebuilt_model, weights_bytes
+from .encode_identity import StoredWeight, config_json, fingerprint, nameless, rebuilt_model, stored_weights
 from .encode_output import OUTPUTS, Output, collected
 from .encode_stream import Budget, EncodedWindow, counting_on, encode_windows
 from .encode_vectors import VectorKind, parse_dtype, vector_kind
@@ -257,14 +257,14 @@ class ElmoEncoder:
         # Nothing but what determines the vectors, always in the same bytes: `datasets` recognises its cached results
         # by them. The weights themselves, as a model may have been trained since it was loaded.
         device = None if self._wanted_device is None else str(self._wanted_device)
-        return _rebuilt, (config_json(self.model), weights_bytes(self.model), nameless(self.tokenizer), device)
+        return _rebuilt, (config_json(self.model), stored_weights(self.model), nameless(self.tokenizer), device)
 
     def fingerprint(self) -> str:
         """A sha256 of all that determines the vectors: weights, configuration, tokenizer."""
         return fingerprint(self.model, self.tokenizer)
 
 
-def _rebuilt(config: str, weights: bytes, tokenizer: ElmoTokenizer, device: str | None) -> ElmoEncoder:
+def _rebuilt(config: str, weights: list[StoredWeight], tokenizer: ElmoTokenizer, device: str | None) -> ElmoEncoder:
     return ElmoEncoder(rebuilt_model(config, weights), tokenizer, device)
 
 

@@ -2,7 +2,6 @@
 """Train a biLM on text files with `transformers.Trainer`, from nothing or from a model that exists."""
 
 import importlib.util
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +9,10 @@ from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from .configuration_elmo import WORD_INPUT, ElmoConfig
 from .lm_text import RunningText, SentenceBatches, TextStream, text_files
-from .lm_training import CarriedStates, LanguageModelCollator, LossCurve, RandomState
+from .lm_training import CarriedStates, LanguageModelCollator, LossCurve, RandomState, last_whole_checkpoint
 from .lm_vocabulary import LmVocabulary
 from .pretraining_elmo import ElmoForPreTraining
 from .tokenization_elmo import ElmoTokenizer
@@ -194,7 +192,7 @@ def train(options: TrainOptions) -> ElmoForPreTraining:
     """
     arguments = training_arguments(options)
     options.output.mkdir(parents=True, exist_ok=True)
-    last = get_last_checkpoint(arguments.output_dir) if os.path.isdir(arguments.output_dir) else None
+    last = last_whole_checkpoint(arguments)
     if last is not None and not options.resume:
         raise FileExistsError(
             f"{options.output} has checkpoints of an earlier run; go on with resume, or choose another."
@@ -203,7 +201,7 @@ def train(options: TrainOptions) -> ElmoForPreTraining:
     set_seed(options.seed)
     model, tokenizer, vocabulary = load_model(options)
     batches: SentenceBatches | RunningText
-    callbacks: list[TrainerCallback] = [LossCurve(options.output), RandomState()]
+    callbacks: list[TrainerCallback] = [LossCurve(options.output)]
     if options.rows == "running":
         batches = RunningText(text, options.batch_size, options.unroll_steps, arguments.world_size)
         callbacks.append(CarriedStates(model))
@@ -222,7 +220,7 @@ def train(options: TrainOptions) -> ElmoForPreTraining:
         train_dataset=batches,
         eval_dataset=valid,
         optimizers=(optimizer, None),
-        callbacks=callbacks,
+        callbacks=[*callbacks, RandomState()],
     )
     trainer.train(resume_from_checkpoint=last)
     if trainer.is_world_process_zero():

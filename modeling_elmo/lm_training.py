@@ -51,13 +51,41 @@ class LanguageModelCollator:
         return labels
 
 
-def _checkpoint_file(args: Any, step: int, name: str) -> Path:
-    process = f".{args.process_index}" if args.world_size > 1 else ""
+_LAST = "random_state"  # the file that a process adds to its checkpoint last
+
+
+def _checkpoint_file(args: Any, step: int, name: str, process_index: int | None = None) -> Path:
+    index = args.process_index if process_index is None else process_index
+    process = f".{index}" if args.world_size > 1 else ""
     return Path(args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{step}", f"{name}{process}.safetensors")
 
 
+def last_whole_checkpoint(args: Any) -> str | None:
+    """The newest checkpoint to which nothing was to be added any more, whenever the process was killed.
+
+    Raises:
+        ValueError: there are checkpoints, but for another number of processes.
+    """
+    folders = Path(args.output_dir).glob(f"{PREFIX_CHECKPOINT_DIR}-*")
+    numbers = (path.name.rpartition("-")[2] for path in folders)
+    steps = sorted(map(int, filter(str.isdecimal, numbers)), reverse=True)
+    for step in steps:
+        if all(_checkpoint_file(args, step, _LAST, rank).is_file() for rank in range(args.world_size)):
+            return str(_checkpoint_file(args, step, _LAST).parent)
+    for step in steps:
+        if found := list(_checkpoint_file(args, step, _LAST).parent.glob(f"{_LAST}*.safetensors")):
+            raise ValueError(
+                f"training must go on with as many processes as it began with; got {args.world_size}, for which "
+                f"{found[0].parent} is not whole (delete it to begin anew)."
+            )
+    return None
+
+
 class RandomState(TrainerCallback):
-    """Keeps the random numbers' state in the checkpoints; Trainer's own is not read when the text skips by itself."""
+    """Keeps the random numbers' state in the checkpoints; Trainer's own is not read when the text skips by itself.
+
+    The last of the callbacks: what it writes says that a checkpoint is whole.
+    """
 
     def __init__(self) -> None:
         self.restored: dict[str, Tensor] | None = None
@@ -66,11 +94,13 @@ class RandomState(TrainerCallback):
         states = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
             states["cuda"] = torch.cuda.get_rng_state()
-        save_file(states, _checkpoint_file(args, state.global_step, "random_state"))
+        file = _checkpoint_file(args, state.global_step, _LAST)
+        save_file(states, file.with_suffix(".tmp"))
+        file.with_suffix(".tmp").replace(file)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        file = _checkpoint_file(args, state.global_step, "random_state")
-        self.restored = load_file(file) if state.global_step and file.is_file() else None
+        file = _checkpoint_file(args, state.global_step, _LAST)
+        self.restored = load_file(file) if state.global_step else None
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Not before the first step, for the loader draws a number when it starts."""

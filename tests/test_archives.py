@@ -255,6 +255,17 @@ def test_cut_short_anywhere(kind: str, tmp_path: Path) -> None:
         refused(path, "damaged" if is_archive(path) else "it is none")
 
 
+def test_a_list_that_swallows_its_own_members(tmp_path: Path) -> None:
+    path = write(tmp_path / "a", "zip", MEMBERS)
+    data = bytearray(path.read_bytes())
+    comment_length = data.index(b"PK\x01\x02") + 32
+    data[comment_length + 1] = 0x7F
+    path.write_bytes(data)
+    with zipfile.ZipFile(path) as archive:
+        assert len(archive.infolist()) == 1 < len(MEMBERS)
+    refused(path, "damaged")
+
+
 def outcome(make: Callable[[Path], None]) -> dict[str, bytes] | str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "archive"

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from elmo_testing import SENTENCES, tiny_model
 from subprocesses import run
 
@@ -113,6 +114,26 @@ def test_shards_that_are_there_are_not_made_again(here: Path, capsys: pytest.Cap
     summary = json.loads(capsys.readouterr().out)
     assert (summary["shards"], summary["resumed_shards"], summary["rows"]) == (12, 10, 240)
     assert contents(here / "out.parquet") == whole
+
+
+def test_shards_of_another_version_are_kept_with_a_warning(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert embed("out.parquet", *OPTIONS) == 0
+    (here / "out.parquet" / "part-00003.parquet").unlink()
+    manifest = here / "out.parquet" / "_manifest.json"
+    fields = json.loads(manifest.read_text())
+    fields["written_by"]["torch"] = "2.6.0"
+    manifest.write_text(json.dumps(fields))
+    for expected in (
+        f"written with torch 2.6.0, the rest will be with {torch.__version__}; last digits may differ",
+        "",
+    ):
+        capsys.readouterr()
+        assert embed("out.parquet", *OPTIONS, "--resume", "--json") == 0
+        captured = capsys.readouterr()
+        assert json.loads(captured.out)["resumed_shards"] == (11 if expected else 12)
+        warned = [line for line in captured.err.splitlines() if "version" in line or "written" in line]
+        assert len(warned) == bool(expected)
+        assert expected in captured.err
 
 
 @pytest.mark.parametrize("output", ["out.parquet", "out.npz"])

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from tolerances import SAME_BATCH
 
 from modeling_elmo import ElmoForPreTraining, ElmoModel, ElmoScorer, ElmoTokenizer, cli
 from modeling_elmo.lm_train import TrainOptions, train
+from modeling_elmo.lm_training import last_whole_checkpoint
 from modeling_elmo.lm_vocabulary import LmVocabulary, count_words, most_frequent
 
 CONFIG = {
@@ -58,8 +60,8 @@ def curve(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("rows", ["sentences", "running"])
-def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path: Path, rows: str) -> None:
+@pytest.mark.parametrize(("rows", "unfinished"), [("sentences", False), ("running", True)])
+def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path: Path, rows: str, unfinished: bool) -> None:
     write_text(tmp_path)
     arguments = command(tmp_path, str(tmp_path / "whole"), rows)[3:]
     assert cli.main(arguments) == 0
@@ -69,13 +71,17 @@ def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path: Path, rows: str
         command(tmp_path, str(killed), rows), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ
     )
     deadline = time.time() + 120
-    while not (killed / "checkpoints" / "checkpoint-8" / "trainer_state.json").is_file():
+    last = killed / "checkpoints" / "checkpoint-8"
+    while not (last / "random_state.safetensors").is_file():
         assert process.poll() is None, process.stderr.read()[-2000:]
         assert time.time() < deadline
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stderr.close()
+    if unfinished:  # as if killed before the last files came
+        for name in ("carried_states", "random_state"):
+            (last / f"{name}.safetensors").unlink()
     resumed = command(tmp_path, str(killed), rows)[3:]
     assert cli.main(resumed) == 1  # without --resume nothing is overwritten
     assert cli.main([*resumed, "--resume"]) == 0
@@ -84,6 +90,21 @@ def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path: Path, rows: str
     models = [ElmoForPreTraining.from_pretrained(folder).state_dict() for folder in (tmp_path / "whole", killed)]
     assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
     assert [row["step"] for row in curve(killed) if row["eval_perplexity"]] == ["4", "8", "12", "16"]
+
+
+def test_checkpoints_of_another_number_of_processes_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint-4"
+    folder.mkdir()
+    arguments = SimpleNamespace(output_dir=str(tmp_path), world_size=2, process_index=1)
+    assert last_whole_checkpoint(arguments) is None
+    (folder / "random_state.0.safetensors").touch()
+    with pytest.raises(ValueError, match=r"as many processes as it began with; got 2, .*checkpoint-4 is not whole"):
+        last_whole_checkpoint(arguments)
+    (folder / "random_state.1.safetensors").touch()
+    assert last_whole_checkpoint(arguments) == str(folder)
+    arguments.world_size = 1
+    with pytest.raises(ValueError, match="got 1, for which"):
+        last_whole_checkpoint(arguments)
 
 
 def test_the_recipe_of_bilm_tf_learns_a_small_text(tmp_path: Path) -> None:
