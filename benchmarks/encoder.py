@@ -24,7 +24,7 @@ from machine import in_turns, stamp
 from modeling_elmo import ElmoConfig, ElmoEncoder, ElmoModel, ElmoTokenizer
 from modeling_elmo.encode_batches import Batch, Window, plan
 from modeling_elmo.encode_vectors import batch_vectors
-from modeling_elmo.encoder import DEFAULT_BUDGET, DEFAULT_SENTENCES, WINDOW
+from modeling_elmo.encoder import WINDOW, batch_limits
 
 TINY = {"projection_size": 16, "cell_size": 32, "filters": [[1, 8], [2, 8]], "num_highway_layers": 1}
 LETTERS = "etaoinshrdlucmfwypvbgk"
@@ -66,8 +66,7 @@ def main() -> None:
     torch.manual_seed(0)
     model = ElmoModel(config).to(getattr(torch, arguments.model_dtype))
     encoder = ElmoEncoder(model, ElmoTokenizer(), arguments.device)
-    budget = arguments.budget or DEFAULT_BUDGET
-    most = None if arguments.budget else DEFAULT_SENTENCES.get(encoder.device.type)
+    budget, most = batch_limits(encoder.device, arguments.budget, None)
     texts = make_text(arguments.sentences)
     corpus = Dataset.from_dict({"text": texts})
     vectors = {"layer": arguments.layer, "pooling": arguments.pooling, "dtype": arguments.dtype}

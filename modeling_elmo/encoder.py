@@ -20,7 +20,7 @@ from .modeling_elmo import ElmoModel
 from .tokenization_elmo import ElmoTokenizer
 
 # Words a batch, padding included, beyond which larger batches bring little.
-DEFAULT_BUDGET = 16384
+DEFAULT_BUDGET = 32768
 # Sentences a batch on a CPU, whose caches a step of more would not fit.
 DEFAULT_SENTENCES = {"cpu": 128}
 # Sentences that are read and sorted together: enough for batches of even lengths.
@@ -195,10 +195,8 @@ class ElmoEncoder:
             self.model.to(self.device)
         self.model.eval()
         # What memory allowed once it will allow again, so the budget of a device stays.
-        tokens = max_tokens_per_batch or DEFAULT_BUDGET
+        tokens, batch_size = batch_limits(self.device, max_tokens_per_batch, batch_size)
         budget = self._budgets.setdefault(f"{self.device} {tokens}", Budget(tokens))
-        if max_tokens_per_batch is None:
-            batch_size = batch_size or DEFAULT_SENTENCES.get(self.device.type)
         return encode_windows(self.model, self.tokenizer, windows, kind, budget, batch_size, on_batch)
 
     def __call__(
@@ -266,6 +264,13 @@ class ElmoEncoder:
 
 def _rebuilt(config: str, weights: list[StoredWeight], tokenizer: ElmoTokenizer, device: str | None) -> ElmoEncoder:
     return ElmoEncoder(rebuilt_model(config, weights), tokenizer, device)
+
+
+def batch_limits(device: torch.device, max_tokens: int | None, max_sentences: int | None) -> tuple[int, int | None]:
+    """Most words and most sentences of a batch, where the caller does not say."""
+    if max_tokens is not None:
+        return max_tokens, max_sentences
+    return DEFAULT_BUDGET, max_sentences or DEFAULT_SENTENCES.get(device.type)
 
 
 def _windows(sentences: Iterable[Sentence]) -> Iterator[Window]:

@@ -80,7 +80,9 @@ def _multiply(rows: Tensor, packed: Tensor, bias: Tensor | None, plus: Tensor | 
     return torch.ops.mkldnn._linear_pointwise.binary(rows, plus, packed, bias, "add")
 
 
-def multiplier(weight: Tensor, bias: Tensor | None = None, remember: bool = True) -> Callable[..., Tensor]:
+def multiplier(
+    weight: Tensor, bias: Tensor | None = None, remember: bool = True, finely: bool = True
+) -> Callable[..., Tensor]:
     """A function of rows [n, input size] that gives `F.linear(rows, weight, bias)`, without gradients.
 
     A second argument [n, output size] is added to the result, or overwritten with the sum and returned, whichever is
@@ -90,6 +92,7 @@ def multiplier(weight: Tensor, bias: Tensor | None = None, remember: bool = True
         weight: [output size, ...], further dimensions flattened.
         bias: [output size].
         remember: whether the next call may find the weight packed already.
+        finely: whether the number of rows is rounded up by little, see `_rounded`.
     """
     matrix = weight.flatten(1)
     dtype = packing_dtype(weight)
@@ -97,7 +100,7 @@ def multiplier(weight: Tensor, bias: Tensor | None = None, remember: bool = True
     if dtype is None:
         return multiply_plainly
     packed = pack_weight(weight) if remember else _reorder(matrix.to(dtype))
-    multiply = _packed_multiplier(packed, dtype, len(weight), bias)
+    multiply = _packed_multiplier(packed, dtype, len(weight), bias, finely)
     if dtype == weight.dtype:
         return multiply
     # A single row is bound by memory, of which the weight itself takes half.
@@ -114,7 +117,9 @@ def _plain_multiplier(matrix: Tensor, bias: Tensor | None) -> Callable[..., Tens
     return multiply
 
 
-def _packed_multiplier(packed: Tensor, dtype: torch.dtype, size: int, bias: Tensor | None) -> Callable[..., Tensor]:
+def _packed_multiplier(
+    packed: Tensor, dtype: torch.dtype, size: int, bias: Tensor | None, finely: bool = True
+) -> Callable[..., Tensor]:
     """`multiplier` of a weight [size, ...] that is packed in `dtype`; the rows' own dtype may be a lower one."""
     addend = None if bias is None else bias.to(dtype)
 
@@ -127,7 +132,7 @@ def _packed_multiplier(packed: Tensor, dtype: torch.dtype, size: int, bias: Tens
         given = rows.dtype
         if given != dtype:
             rows = rows.to(dtype)
-        more = _rounded(count) - count
+        more = _rounded(count, finely) - count
         if not more:
             result = _multiply(rows.contiguous(), packed, addend, plus)
         elif count == 1 and plus is None:  # the quickest way to a second row
@@ -150,13 +155,14 @@ def packing_dtype(weight: Tensor) -> torch.dtype | None:
     return next(filter(can_pack, candidates), None)
 
 
-def _rounded(count: int) -> int:
-    """How many rows are multiplied in place of `count`: two at least, and one of 16 numbers between powers of two.
+def _rounded(count: int, finely: bool = True) -> int:
+    """How many rows are multiplied in place of `count`: two at least, and one of 16 numbers between powers of two, or
+    of 4.
 
     oneDNN compiles and keeps a program for every number of rows that it meets, some hundred kilobytes each; text brings
     ever new ones. Rows of zeros are cheaper.
     """
-    step = 1 << max(0, count.bit_length() - 5)
+    step = 1 << max(0, count.bit_length() - (5 if finely else 3))
     return max(2, -(-count // step) * step)
 
 
@@ -169,8 +175,8 @@ def namespace(module: str) -> str:
     f"{namespace(__name__)}::product", mutates_args=(), schema="(Tensor rows, Tensor weight, Tensor? bias) -> Tensor"
 )
 def packed_product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`multiplier(weight, bias)(rows)`, as an operator: no compiler looks inside."""
-    return multiplier(weight, bias)(rows)
+    """`product` as an operator: no compiler looks inside."""
+    return multiplier(weight, bias, finely=False)(rows)
 
 
 @packed_product.register_fake
@@ -184,7 +190,10 @@ def wants_gradients(tensors: Iterable[Tensor | None]) -> bool:
 
 
 def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`F.linear(rows, weight, bias)`; packed where no gradient is wanted. The weight may have further dimensions."""
+    """`F.linear(rows, weight, bias)`; packed where no gradient is wanted. The weight may have further dimensions.
+
+    For rows whose number is new in every batch and whose arithmetic is a small part: it is rounded up coarsely.
+    """
     if (
         wants_gradients((rows, weight, bias))
         or rows.dtype != weight.dtype
@@ -193,7 +202,7 @@ def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return F.linear(rows, weight.flatten(1), bias)
     if torch.compiler.is_compiling():
         return packed_product(rows, weight, bias)
-    return multiplier(weight, bias)(rows)
+    return multiplier(weight, bias, finely=False)(rows)
 
 
 @torch.compiler.disable  # a trial and its memory are nothing to trace

@@ -466,12 +466,13 @@ def test_gpu_copies_arrive_whole() -> None:
 def test_the_batches_that_a_cpu_gets(encoder: ElmoEncoder) -> None:
     kind = encoder.vector_kind()
 
-    def sizes(**limits: int) -> list[int]:
+    def sizes(sentences: int = 300, words: int = 1, **limits: int) -> list[int]:
         seen: list[int] = []
-        windows = [Window([["word"]] * 300)]
+        windows = [Window([["word"] * words] * sentences)]
         list(encoder.encode_windows(windows, kind, **limits, on_batch=lambda sentences, _: seen.append(sentences)))
         return seen
 
     assert sizes() == [128, 128, 44]
+    assert sizes(40, 1000) == [32, 8], "up to 32,768 words"
     assert sizes(batch_size=200) == [200, 100]
     assert sizes(max_tokens_per_batch=250) == [250, 50], "who sets a budget gets it"

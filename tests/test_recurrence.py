@@ -14,7 +14,7 @@ from tolerances import ORACLE, PACKED, SAME_BATCH
 
 from modeling_elmo import ElmoConfig, ElmoModel, products_elmo, recurrence_elmo
 from modeling_elmo.kernels_elmo import LstmOptions, LstmWeights, projected_lstm
-from modeling_elmo.products_elmo import can_pack, pack_weight, product, rows_are_independent
+from modeling_elmo.products_elmo import can_pack, multiplier, pack_weight, product, rows_are_independent
 
 BATCH_SIZES = [5, 5, 4, 4, 4, 2, 1, 1, 1]
 OPTIONS = LstmOptions(cell_clip=0.6, projection_clip=0.5, forget_bias=1.0)
@@ -158,6 +158,22 @@ def test_products_equal_linear(dtype: torch.dtype, count: int) -> None:
     assert got.shape == (count, 24)
     if count:
         assert max_difference(got, expected) <= 40 * torch.finfo(dtype).eps
+
+
+@pytest.mark.skipif(not can_pack(torch.float32), reason="no packed products here")
+def test_few_numbers_of_rows_are_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """oneDNN keeps a program for each of them, and memory would grow with the text."""
+    made: list[int] = []
+    plain = products_elmo._multiply
+    monkeypatch.setattr(products_elmo, "_multiply", lambda rows, *rest: made.append(len(rows)) or plain(rows, *rest))
+    weight = torch.ones(4, 2)
+    counts = [*range(1, 300), *range(300, 20_000, 37)]
+    for multiply, most, waste in ((lambda rows: product(rows, weight), 60, 0.25), (multiplier(weight), 180, 1 / 16)):
+        made.clear()
+        for count in counts:
+            assert multiply(torch.ones(count, 2)).shape == (count, 4)
+        assert len(set(made)) <= most
+        assert all(count <= done <= max(2, count * (1 + waste)) for count, done in zip(counts, made, strict=True))
 
 
 def test_a_changed_weight_is_packed_anew() -> None:
