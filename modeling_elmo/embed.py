@@ -7,7 +7,6 @@ resumed output is the same, bit by bit, as an undisturbed one.
 
 import platform
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,7 +22,7 @@ from tqdm import tqdm
 from ._version import __version__
 from .embed_files import EMBEDDING, INDEX, SENTENCE, WORDS, write_hdf5, write_npz, write_safetensors
 from .embed_inputs import Input
-from .embed_rows import STOP, RowPolicy, Shard, shard_windows
+from .embed_rows import STOP, RowPolicy, Shard, shard_windows, warn
 from .embed_shards import MANIFEST, ShardFolder, Statistics, read_json, sync_folder, whole_file, write_json
 from .encode_output import to_arrow
 from .encode_stream import EncodedWindow, counting_on
@@ -254,7 +253,7 @@ def _warn_of_other_versions(old: dict[str, Any], new: dict[str, Any]) -> None:
     for name in ("modeling_elmo", "torch"):
         if old.get(name) != new[name]:
             versions = f"with {name} {old.get(name)}, the rest will be with {new[name]}"
-            tqdm.write(f"elmo: warning: what is there was written {versions}; last digits may differ.", file=sys.stderr)
+            warn(f"what is there was written {versions}; last digits may differ")
 
 
 def _is_new(folder: Path) -> bool:

@@ -19,6 +19,11 @@ CHARACTERS_A_ROW = 200
 _MOST_WARNINGS = 20
 
 
+def warn(message: str) -> None:
+    """One line on stderr, above a progress bar if there is one."""
+    tqdm.write(f"elmo: warning: {message}.", file=sys.stderr)
+
+
 @dataclass
 class Shard:
     """What a window's vectors need to become a shard."""
@@ -84,9 +89,9 @@ class RowPolicy:
     def _warn(self, message: str) -> None:
         self._num_warnings += 1
         if self._num_warnings <= _MOST_WARNINGS:
-            tqdm.write(f"elmo: warning: {message}.", file=sys.stderr)
+            warn(message)
         if self._num_warnings == _MOST_WARNINGS:
-            tqdm.write("elmo: warning: further bad rows are counted and not shown.", file=sys.stderr)
+            warn("further bad rows are counted and not shown")
 
 
 def shard_windows(rows: Iterable[Row], policy: RowPolicy, rows_a_shard: int, done: Collection[int]) -> Iterator[Window]:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from .embed_shards import whole_file
 from .lm_text import Sentence
 from .lm_vocabulary import LmVocabulary
 from .modeling_elmo import ElmoStates
@@ -94,9 +95,8 @@ class RandomState(TrainerCallback):
         states = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
             states["cuda"] = torch.cuda.get_rng_state()
-        file = _checkpoint_file(args, state.global_step, _LAST)
-        save_file(states, file.with_suffix(".tmp"))
-        file.with_suffix(".tmp").replace(file)
+        with whole_file(_checkpoint_file(args, state.global_step, _LAST)) as file:
+            file.write(save(states))
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         file = _checkpoint_file(args, state.global_step, _LAST)

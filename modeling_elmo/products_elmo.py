@@ -155,7 +155,7 @@ def packing_dtype(weight: Tensor) -> torch.dtype | None:
     return next(filter(can_pack, candidates), None)
 
 
-def _rounded(count: int, finely: bool = True) -> int:
+def _rounded(count: int, finely: bool) -> int:
     """How many rows are multiplied in place of `count`: two at least, and one of 16 numbers between powers of two, or
     of 4.
 
