@@ -137,11 +137,32 @@ def add_language_model(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--max-tokens", type=count, default=6000, help="words a step, with --rows sentences")
     command.add_argument("--batch-size", type=count, default=128, help="rows, with --rows running")
     command.add_argument("--unroll-steps", type=count, default=20, help="words a row and step, with --rows running")
-    command.add_argument("--max-steps", type=count, default=10_000, help="updates of the weights")
-    command.add_argument("--optimizer", choices=("adamw", "adagrad"), default="adamw", help="adagrad as in bilm-tf")
+    command.add_argument(
+        "--group-by-length", action="store_true", help="batch sentences of similar length, with --rows sentences"
+    )
+    command.add_argument(
+        "--max-steps", type=count, help="updates of the weights (default: 10000, or no limit with --max-minutes)"
+    )
+    command.add_argument(
+        "--max-minutes", type=positive, help="training time over all restarts; the learning rate follows it"
+    )
+    command.add_argument(
+        "--optimizer",
+        choices=("adamw", "adagrad", "muon"),
+        default="adamw",
+        help="adagrad as in bilm-tf; muon for the LSTM matrices, with adamw for the rest (default: adamw)",
+    )
     command.add_argument("--learning-rate", type=positive, default=2e-3)
+    command.add_argument(
+        "--muon-learning-rate", type=positive, default=0.02, help="of the LSTM matrices, with --optimizer muon"
+    )
     command.add_argument("--warmup-steps", type=_number(int, 0), default=200)
-    command.add_argument("--schedule", default="cosine", help="of the learning rate, as in TrainingArguments")
+    command.add_argument(
+        "--lr-scheduler-type",
+        choices=("cosine", "linear", "constant", "constant_with_warmup", "warmup_stable_decay"),
+        default="cosine",
+        help="course of the learning rate (default: cosine)",
+    )
     command.add_argument("--max-grad-norm", type=positive, help="default: 1, or bilm-tf's with adagrad")
     command.add_argument("--bf16", action="store_true", help="products in bfloat16")
     command.add_argument("--save-steps", type=count, default=500)

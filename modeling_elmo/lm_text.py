@@ -98,7 +98,7 @@ class TextStream:
 
 
 class SentenceBatches(IterableDataset):
-    """Batches of whole sentences of about one length, endless or once through.
+    """Batches of whole sentences, endless or once through.
 
     Each item is a batch, `{"words": list of sentences}`, so a loader's batch size is 1.
 
@@ -107,13 +107,21 @@ class SentenceBatches(IterableDataset):
         max_tokens: words of a batch at most, `<S>` and `</S>` counted; a longer sentence is a batch of its own.
         endless: start again at the end, in another order.
         max_words: cut longer sentences into pieces.
-        pool: batches' worth of sentences that are sorted by length together.
+        pool: batches' worth of sentences that are shuffled, or sorted by length, together.
+        group_by_length: batch sentences of similar length.
     """
 
     def __init__(
-        self, text: TextStream, max_tokens: int, endless: bool = True, max_words: int = 400, pool: int = 50
+        self,
+        text: TextStream,
+        max_tokens: int,
+        endless: bool = True,
+        max_words: int = 400,
+        pool: int = 50,
+        group_by_length: bool = False,
     ) -> None:
         self.text, self.max_tokens, self.endless, self.max_words, self.pool = text, max_tokens, endless, max_words, pool
+        self.group_by_length = group_by_length
         self.skip = 0
 
     def __iter__(self) -> Iterator[dict[str, list[Sentence]]]:
@@ -143,13 +151,17 @@ class SentenceBatches(IterableDataset):
     def _cut(self, pool: list[Sentence], chance: random.Random) -> list[list[Sentence]]:
         batches: list[list[Sentence]] = []
         tokens = 0
-        for sentence in sorted(pool, key=len):
+        if self.group_by_length:
+            pool.sort(key=len)
+        elif self.text.seed is not None:
+            chance.shuffle(pool)
+        for sentence in pool:
             if not batches or tokens + len(sentence) + 2 > self.max_tokens:
                 batches.append([])
                 tokens = 0
             batches[-1].append(sentence)
             tokens += len(sentence) + 2
-        if self.text.seed is not None:
+        if self.group_by_length and self.text.seed is not None:
             chance.shuffle(batches)
         return batches
 

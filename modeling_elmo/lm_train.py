@@ -11,6 +11,8 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from .configuration_elmo import WORD_INPUT, ElmoConfig
+from .lm_optimizers import DEFAULT_MUON_LEARNING_RATE, OPTIMIZERS, create_optimizer
+from .lm_progress import LR_SCHEDULER_TYPES, UNLIMITED_STEPS, ProgressCallback, create_scheduler
 from .lm_text import RunningText, SentenceBatches, TextStream, text_files
 from .lm_training import CarriedStates, LanguageModelCollator, LossCurve, RandomState, last_whole_checkpoint
 from .lm_vocabulary import LmVocabulary
@@ -18,7 +20,7 @@ from .pretraining_elmo import ElmoForPreTraining
 from .tokenization_elmo import ElmoTokenizer
 
 ROWS = ("sentences", "running")
-OPTIMIZERS = ("adamw", "adagrad")
+DEFAULT_MAX_STEPS = 10_000
 # What an existing model may be trained with otherwise than before; the biLM's own weights do not depend on it.
 TRAINING_FIELDS = (
     "softmax",
@@ -43,10 +45,16 @@ class TrainOptions:
         splitter: the new model's tokenizer's.
         rows: `"sentences"`, each from a fresh state, or `"running"` text with carried states.
         max_tokens: words a step and process of whole sentences, boundaries counted.
+        group_by_length: batch sentences of similar length, which saves steps of the LSTM and costs some of what a step
+            teaches. By default lengths are mixed.
         batch_size, unroll_steps: rows and words of a window of running text.
-        max_steps: updates of the weights.
-        optimizer: `"adamw"`, or `"adagrad"` with the accumulator and the clip that bilm-tf's scaled loss amounts to.
-        learning_rate, warmup_steps, schedule, weight_decay, max_grad_norm: as in `TrainingArguments`.
+        max_steps: updates of the weights. None: 10,000, or no limit with `max_minutes`.
+        max_minutes: training time over all restarts, evaluations included. The run ends at whichever limit comes first.
+        optimizer: `"adamw"`; `"adagrad"` with the accumulator and the clip that bilm-tf's scaled loss amounts to; or
+            `"muon"`, Muon for the LSTM matrices and AdamW for the rest.
+        learning_rate, warmup_steps, weight_decay, max_grad_norm: as in `TrainingArguments`.
+        muon_learning_rate: of the LSTM matrices, with `optimizer="muon"`.
+        lr_scheduler_type: one of `LR_SCHEDULER_TYPES`; it follows the steps, or the time with `max_minutes`.
         bf16: products in bfloat16.
         save_steps, eval_steps, logging_steps: how often.
         seed: of weights, order and dropout.
@@ -63,13 +71,16 @@ class TrainOptions:
     splitter: str = "moses"
     rows: str = "sentences"
     max_tokens: int = 6000
+    group_by_length: bool = False
     batch_size: int = 128
     unroll_steps: int = 20
-    max_steps: int = 10_000
+    max_steps: int | None = None
+    max_minutes: float | None = None
     optimizer: str = "adamw"
     learning_rate: float = 2e-3
+    muon_learning_rate: float = DEFAULT_MUON_LEARNING_RATE
     warmup_steps: int = 200
-    schedule: str = "cosine"
+    lr_scheduler_type: str = "cosine"
     weight_decay: float = 0.01
     max_grad_norm: float | None = None
     bf16: bool = False
@@ -82,11 +93,21 @@ class TrainOptions:
     disable_tqdm: bool = False
 
     def __post_init__(self) -> None:
-        for name, allowed in (("rows", ROWS), ("optimizer", OPTIMIZERS)):
+        choices = {"rows": ROWS, "optimizer": OPTIMIZERS, "lr_scheduler_type": LR_SCHEDULER_TYPES}
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {getattr(self, name)!r}.")
+        if self.max_minutes is not None and not self.max_minutes > 0:
+            raise ValueError(f"Expected `max_minutes` above 0, got {self.max_minutes}.")
         if self.workers not in (0, 1):
             raise ValueError(f"workers must be 0 or 1, so that batches keep their order; got {self.workers}.")
+
+    @property
+    def step_limit(self) -> int:
+        """Maximum number of updates of the weights."""
+        if self.max_steps is not None:
+            return self.max_steps
+        return DEFAULT_MAX_STEPS if self.max_minutes is None else UNLIMITED_STEPS
 
 
 def new_model(options: TrainOptions, vocabulary: LmVocabulary) -> tuple[ElmoForPreTraining, ElmoTokenizer]:
@@ -138,13 +159,14 @@ def load_model(options: TrainOptions) -> tuple[ElmoForPreTraining, ElmoTokenizer
     return model, ElmoTokenizer.from_pretrained(options.model), vocabulary
 
 
-def optimizer_for(model: ElmoForPreTraining, options: TrainOptions) -> torch.optim.Optimizer | None:
-    """bilm-tf's Adagrad; None leaves AdamW to Trainer."""
-    if options.optimizer != "adagrad":
-        return None
-    # bilm-tf multiplies the loss by the window's length; with Adagrad that is the same as a smaller accumulator.
-    return torch.optim.Adagrad(
-        model.parameters(), lr=options.learning_rate, initial_accumulator_value=1.0 / options.unroll_steps**2
+def _create_optimizer(model: ElmoForPreTraining, options: TrainOptions) -> torch.optim.Optimizer | None:
+    return create_optimizer(
+        model,
+        options.optimizer,
+        learning_rate=options.learning_rate,
+        muon_learning_rate=options.muon_learning_rate,
+        weight_decay=options.weight_decay,
+        unroll_steps=options.unroll_steps,
     )
 
 
@@ -152,12 +174,11 @@ def training_arguments(options: TrainOptions) -> TrainingArguments:
     default_norm = 10.0 / options.unroll_steps if options.optimizer == "adagrad" else 1.0
     return TrainingArguments(
         output_dir=str(options.output / "checkpoints"),
-        max_steps=options.max_steps,
+        max_steps=options.step_limit,
         per_device_train_batch_size=1,  # each item is a batch
         per_device_eval_batch_size=1,
         learning_rate=options.learning_rate,
         warmup_steps=options.warmup_steps,
-        lr_scheduler_type=options.schedule,
         weight_decay=options.weight_decay,
         max_grad_norm=default_norm if options.max_grad_norm is None else options.max_grad_norm,
         bf16=options.bf16,
@@ -201,26 +222,31 @@ def train(options: TrainOptions) -> ElmoForPreTraining:
     set_seed(options.seed)
     model, tokenizer, vocabulary = load_model(options)
     batches: SentenceBatches | RunningText
-    callbacks: list[TrainerCallback] = [LossCurve(options.output)]
+    progress = ProgressCallback(options.max_minutes)
+    progress.count_words(model)
+    callbacks: list[TrainerCallback] = [progress, LossCurve(options.output, progress)]
     if options.rows == "running":
         batches = RunningText(text, options.batch_size, options.unroll_steps, arguments.world_size)
         callbacks.append(CarriedStates(model))
     else:
-        batches = SentenceBatches(text, options.max_tokens)
+        batches = SentenceBatches(text, options.max_tokens, group_by_length=options.group_by_length)
     if last is not None:
         batches.skip = int(last.rpartition("-")[2]) * arguments.world_size
     valid = None
     if options.valid:
-        valid = SentenceBatches(TextStream(tuple(text_files(options.valid))), options.max_tokens, endless=False)
-    optimizer = optimizer_for(model, options)
+        evaluated = TextStream(tuple(text_files(options.valid)))
+        valid = SentenceBatches(evaluated, options.max_tokens, endless=False, group_by_length=True)
     trainer = Trainer(
         model=model,
         args=arguments,
         data_collator=LanguageModelCollator(tokenizer, vocabulary),
         train_dataset=batches,
         eval_dataset=valid,
-        optimizers=(optimizer, None),
+        optimizers=(_create_optimizer(model, options), None),
         callbacks=[*callbacks, RandomState()],
+    )
+    trainer.lr_scheduler = create_scheduler(
+        trainer.create_optimizer(), options.lr_scheduler_type, options.warmup_steps, options.step_limit, progress
     )
     trainer.train(resume_from_checkpoint=last)
     if trainer.is_world_process_zero():

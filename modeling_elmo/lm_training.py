@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from .embed_shards import whole_file
+from .lm_progress import ProgressCallback
 from .lm_text import Sentence
 from .lm_vocabulary import LmVocabulary
 from .modeling_elmo import ElmoStates
@@ -140,10 +141,14 @@ class CarriedStates(TrainerCallback):
 class LossCurve(TrainerCallback):
     """Writes `curve.csv` while the model trains, and draws it as `curve.png` where matplotlib is installed."""
 
-    columns = ("step", "loss", "perplexity", "eval_loss", "eval_perplexity", "learning_rate", "grad_norm")
+    columns = (
+        *("step", "words", "seconds", "loss", "perplexity", "eval_loss", "eval_perplexity"),
+        *("learning_rate", "grad_norm"),
+    )
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, progress: ProgressCallback) -> None:
         self.file = folder / "curve.csv"
+        self.progress = progress
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Keep what a run that goes on has written up to its checkpoint."""
@@ -161,7 +166,11 @@ class LossCurve(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         if not state.is_world_process_zero or not logs or not {"loss", "eval_loss"} & logs.keys():
             return
-        row: dict[str, Any] = {"step": state.global_step}
+        row: dict[str, Any] = {
+            "step": state.global_step,
+            "words": self.progress.words,
+            "seconds": f"{self.progress.seconds:.1f}",
+        }
         for name in ("loss", "eval_loss", "learning_rate", "grad_norm"):
             if name in logs:
                 row[name] = f"{logs[name]:.6g}"

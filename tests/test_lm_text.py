@@ -43,6 +43,17 @@ def test_batches_hold_every_sentence_once_and_stay_within_the_budget(tmp_path: P
     assert orders[0] == orders[1] != orders[2]
 
 
+def test_lengths_are_mixed_unless_they_are_grouped(tmp_path: Path) -> None:
+    text = TextStream(write_text(tmp_path, documents=40), 0, buffer=4)
+    spread = []
+    for group_by_length in (False, True):
+        batches = list(SentenceBatches(text, 20, endless=False, pool=8, group_by_length=group_by_length))
+        lengths = [[len(sentence) for sentence in item["words"]] for item in batches]
+        spread.append(sum(max(batch) - min(batch) for batch in lengths) / len(lengths))
+    assert spread[0] > 1.5
+    assert spread[1] < 0.5
+
+
 def test_skipping_goes_on_where_the_reading_stopped(tmp_path: Path) -> None:
     text = TextStream(write_text(tmp_path), 3, buffer=4)
     for make in (lambda: SentenceBatches(text, 20, pool=2), lambda: RunningText(text, 3, 4, processes=2)):

@@ -2,6 +2,9 @@
 """`elmo train` with the real Trainer: killed and resumed, from old weights, down to a low perplexity."""
 
 import csv
+import dataclasses
+import json
+import math
 import os
 import random
 import signal
@@ -15,7 +18,9 @@ import pytest
 import torch
 from tolerances import SAME_BATCH
 
-from modeling_elmo import ElmoForPreTraining, ElmoModel, ElmoScorer, ElmoTokenizer, cli
+from modeling_elmo import ElmoConfig, ElmoForPreTraining, ElmoModel, ElmoScorer, ElmoTokenizer, cli
+from modeling_elmo.lm_optimizers import create_optimizer
+from modeling_elmo.lm_progress import ProgressCallback, create_scheduler
 from modeling_elmo.lm_train import TrainOptions, train
 from modeling_elmo.lm_training import last_whole_checkpoint
 from modeling_elmo.lm_vocabulary import LmVocabulary, count_words, most_frequent
@@ -47,28 +52,39 @@ def write_text(folder: Path, sentences: int = 60, seed: int = 0) -> Path:
     return path
 
 
-def command(folder: Path, output: str, rows: str, steps: int = 16) -> list[str]:
+def command(folder: Path, output: str, rows: str, steps: int = 16, optimizer: str = "adamw") -> list[str]:
     options = f"--rows {rows} --max-tokens 60 --batch-size 4 --unroll-steps 6 --max-steps {steps} --save-steps 4"
-    options += f" --eval-steps 4 --logging-steps 1 --warmup-steps 2 --valid {folder / 'text.txt'}"
+    options += (
+        f" --eval-steps 4 --logging-steps 1 --warmup-steps 2 --valid {folder / 'text.txt'} --optimizer {optimizer}"
+    )
     start = [sys.executable, "-m", "modeling_elmo.cli", "train", str(folder / "text.txt"), "--output", output]
     dropout = CONFIG_TEXT[:-1] + ', "lstm_dropout": 0.1}'
     return [*start, "--vocabulary", str(folder / "words.txt"), "--config", dropout, *options.split()]
 
 
 def curve(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of the curve without their times, which differ from run to run."""
     with (folder / "curve.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize(("rows", "unfinished"), [("sentences", False), ("running", True)])
-def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path: Path, rows: str, unfinished: bool) -> None:
+@pytest.mark.parametrize(
+    ("rows", "unfinished", "optimizer"),
+    [("sentences", False, "adamw"), ("running", True, "adamw"), ("sentences", False, "muon")],
+)
+def test_killed_and_resumed_is_the_same_as_undisturbed(
+    tmp_path: Path, rows: str, unfinished: bool, optimizer: str
+) -> None:
     write_text(tmp_path)
-    arguments = command(tmp_path, str(tmp_path / "whole"), rows)[3:]
+    arguments = command(tmp_path, str(tmp_path / "whole"), rows, optimizer=optimizer)[3:]
     assert cli.main(arguments) == 0
 
     killed = tmp_path / "killed"
     process = subprocess.Popen(
-        command(tmp_path, str(killed), rows), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ
+        command(tmp_path, str(killed), rows, optimizer=optimizer),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=os.environ,
     )
     deadline = time.time() + 120
     last = killed / "checkpoints" / "checkpoint-8"
@@ -82,7 +98,7 @@ def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path: Path, rows: str
     if unfinished:  # as if killed before the last files came
         for name in ("carried_states", "random_state"):
             (last / f"{name}.safetensors").unlink()
-    resumed = command(tmp_path, str(killed), rows)[3:]
+    resumed = command(tmp_path, str(killed), rows, optimizer=optimizer)[3:]
     assert cli.main(resumed) == 1  # without --resume nothing is overwritten
     assert cli.main([*resumed, "--resume"]) == 0
 
@@ -124,7 +140,7 @@ def test_the_recipe_of_bilm_tf_learns_a_small_text(tmp_path: Path) -> None:
         optimizer="adagrad",
         learning_rate=0.2,
         warmup_steps=0,
-        schedule="constant",
+        lr_scheduler_type="constant",
         save_steps=10_000,
         logging_steps=steps // 10,
         disable_tqdm=True,
@@ -179,3 +195,104 @@ def test_wrong_options_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "text must be a file or a folder" in capsys.readouterr().err
     with pytest.raises(ValueError, match="rows must be one of 'sentences', 'running'; got 'both'"):
         TrainOptions(text=[text], output=tmp_path, rows="both")
+
+
+def test_muon_trains_the_lstm_matrices_and_adamw_the_rest() -> None:
+    model = ElmoForPreTraining(ElmoConfig(**CONFIG, word_vocab_size=20, num_hidden_layers=2))
+    optimizer = create_optimizer(model, "muon", 1e-3, 0.02, 0.01, 20)
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    groups = {group["lr"]: {names[id(weight)] for weight in group["params"]} for group in optimizer.param_groups}
+    linear = ("input_linearity", "state_linearity", "state_projection")
+    expected = {
+        f"elmo.layers.{layer}.directions.{direction}.{name}.weight"
+        for layer in range(2)
+        for direction in range(2)
+        for name in linear
+    }
+    assert groups[0.02] == expected
+    assert groups[1e-3] == {name for name, weight in model.named_parameters() if weight.requires_grad} - expected
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    for weight in model.parameters():
+        weight.grad = torch.randn_like(weight)
+    optimizer.step()
+    # AdamW's first step changes each element by the learning rate. Muon's has singular values near its own rate, which
+    # grows with the root of rows / columns.
+    bias = "softmax.linear.bias"
+    torch.testing.assert_close((model.get_parameter(bias) - before[bias]).abs(), torch.full((20,), 1e-3))
+    name = sorted(expected)[0]
+    rows, columns = before[name].shape
+    scale = 0.02 * max(1, rows / columns) ** 0.5
+    singular = torch.linalg.svdvals(model.get_parameter(name).detach() - before[name])
+    assert float(singular.min()) > 0.5 * scale
+    assert float(singular.max()) < 1.5 * scale
+
+
+def test_muon_needs_a_torch_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.optim, "Muon")
+    model = ElmoForPreTraining(ElmoConfig(**CONFIG, word_vocab_size=20))
+    with pytest.raises(ImportError, match=r"Expected torch 2\.9 or later for optimizer 'muon', got "):
+        create_optimizer(model, "muon", 1e-3, 0.02, 0.01, 20)
+
+
+@pytest.mark.parametrize(
+    ("name", "factors"),
+    [
+        ("constant", [1, 1, 1, 1, 1]),
+        ("constant_with_warmup", [0, 0.5, 1, 1, 1]),
+        ("linear", [0, 0.475, 0.5, 0.1, 0]),
+        ("cosine", [0, 0.5 * 0.5 * (1 + math.cos(0.05 * math.pi)), 0.5, 0.5 * (1 + math.cos(0.9 * math.pi)), 0]),
+        ("warmup_stable_decay", [0, 0.5, 1, 0.5, 0]),
+    ],
+)
+def test_learning_rate_follows_steps_or_time(name: str, factors: list[float]) -> None:
+    for by_time in (False, True):
+        progress = ProgressCallback(1.0 if by_time else None)
+        weight = torch.nn.Parameter(torch.zeros(1))
+        optimizer = torch.optim.SGD([weight], lr=2.0)
+        scheduler = create_scheduler(optimizer, name, 10, 10**9 if by_time else 100, progress)
+        rates = []
+        for step in range(101):
+            if step in (0, 5, 50, 90, 100):
+                rates.append(optimizer.param_groups[0]["lr"] / 2.0)
+            optimizer.step()
+            progress.seconds = 0.6 * (step + 1)
+            scheduler.step()
+        assert rates == pytest.approx(factors, abs=1e-6)
+
+
+def test_training_ends_on_time_and_continues_with_the_time_that_is_left(tmp_path: Path) -> None:
+    text = write_text(tmp_path)
+    options = TrainOptions(
+        text=[text],
+        output=tmp_path / "model",
+        valid=[text],
+        vocabulary=tmp_path / "words.txt",
+        config=CONFIG,
+        max_tokens=60,
+        max_minutes=2 / 60,
+        lr_scheduler_type="warmup_stable_decay",
+        warmup_steps=2,
+        save_steps=10**6,
+        eval_steps=10**6,
+        logging_steps=1,
+        disable_tqdm=True,
+    )
+    train(options)
+    with (tmp_path / "model" / "curve.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    trained = [row for row in rows if row["loss"]]
+    seconds = [float(row["seconds"]) for row in trained]
+    assert 1.5 < seconds[-1] < 10  # the last step may begin just before the end
+    assert float(trained[-1]["learning_rate"]) < 0.5 * float(trained[len(trained) // 2]["learning_rate"])
+    assert rows[-1]["eval_perplexity"]
+    words = [int(row["words"]) for row in trained]
+    assert words == sorted(set(words))
+    # What a checkpoint has used up is not given again.
+    checkpoint = last_whole_checkpoint(
+        SimpleNamespace(output_dir=str(tmp_path / "model" / "checkpoints"), world_size=1, process_index=0)
+    )
+    saved = json.loads(Path(checkpoint, "progress.json").read_text())
+    assert saved["words"] == words[-1]
+    assert saved["seconds"] >= 2
+    with pytest.raises(ValueError, match=r"Expected `max_minutes` above 0, got 0"):
+        dataclasses.replace(options, max_minutes=0)
