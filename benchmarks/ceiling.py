@@ -13,7 +13,7 @@ from functools import partial
 
 import torch
 
-from modeling_elmo.products_elmo import product
+from modeling_elmo.model.linear_elmo import product
 
 SHAPES = [
     (32, 512, 16384),

@@ -22,8 +22,8 @@ from datasets import Dataset, disable_progress_bars
 from machine import in_turns, stamp
 
 from modeling_elmo import ElmoConfig, ElmoEncoder, ElmoModel, ElmoTokenizer
-from modeling_elmo.encode_batches import Batch, Window, plan
-from modeling_elmo.encode_vectors import batch_vectors
+from modeling_elmo.encode.batches import Batch, Window, plan
+from modeling_elmo.encode.vectors import batch_vectors
 from modeling_elmo.encoder import WINDOW, batch_limits
 
 TINY = {"projection_size": 16, "cell_size": 32, "filters": [[1, 8], [2, 8]], "num_highway_layers": 1}

@@ -27,9 +27,9 @@ from pathlib import Path
 import numpy as np
 from machine import stamp
 
-from modeling_elmo.lm_text import Sentence, read_documents, text_files
-from modeling_elmo.lm_vocabulary import LmVocabulary
-from modeling_elmo.scoring import Perplexity, SentenceScore, perplexity_of
+from modeling_elmo.scorer import Perplexity, SentenceScore, perplexity_of
+from modeling_elmo.training.text import Sentence, read_documents, text_files
+from modeling_elmo.vocabulary import LmVocabulary
 
 # For counts of counts that give no discount between 0 and the count itself, as in a vocabulary of frequent words only;
 # the constants of KenLM's `--discount_fallback`.

@@ -23,9 +23,9 @@ from machine import in_turns, stamp
 from torch import Tensor
 
 from modeling_elmo import ElmoForPreTraining, bundled_model
-from modeling_elmo.lm_text import SentenceBatches, TextStream, text_files
-from modeling_elmo.lm_train import TrainOptions, load_model
-from modeling_elmo.lm_training import LanguageModelCollator
+from modeling_elmo.training.callbacks import LanguageModelCollator
+from modeling_elmo.training.text import SentenceBatches, TextStream, text_files
+from modeling_elmo.training.train import TrainOptions, load_model
 
 Batch = dict[str, Tensor]
 AGREEMENT = 0.02  # of the losses, which are about 10: what bfloat16 may change

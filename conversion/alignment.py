@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from modeling_elmo.configuration_elmo import ElmoConfig
+from modeling_elmo.model.configuration_elmo import ElmoConfig
 
+from .mapping.options import parse
+from .mapping.tensor_ops import Array
 from .model_files import write_weights
-from .options import parse
 from .output_folder import new_folder
-from .tensor_ops import Array
 
 MARKER = "config.json"
 _WEIGHTS = "model.safetensors"

@@ -9,7 +9,7 @@ from string import Template
 from typing import Any
 
 from modeling_elmo._version import __version__
-from modeling_elmo.configuration_elmo import CHARACTER_INPUT, ElmoConfig
+from modeling_elmo.model.configuration_elmo import CHARACTER_INPUT, ElmoConfig
 
 from .verify import Row
 

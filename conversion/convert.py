@@ -11,21 +11,21 @@ from typing import Any
 import torch
 
 from modeling_elmo._version import __version__
-from modeling_elmo.configuration_elmo import WORD_INPUT, ElmoConfig
-from modeling_elmo.lm_vocabulary import LmVocabulary
-from modeling_elmo.tokenization_elmo import ElmoTokenizer
+from modeling_elmo.model.configuration_elmo import WORD_INPUT, ElmoConfig
+from modeling_elmo.model.tokenization_elmo import ElmoTokenizer
+from modeling_elmo.vocabulary import LmVocabulary
 
-from . import card, vocabulary
-from .fetch import Source, SourceFile, resolve
-from .formats import open_source
-from .layouts import SOFTMAX_NAMES, Contents, recognise
-from .many_langs import lexicon_tokenizer
+from . import card
+from .formats import open_source, vocabulary
+from .formats.base import Opened
+from .formats.many_langs import lexicon_tokenizer
+from .mapping.layouts import SOFTMAX_NAMES, Contents, recognise
+from .mapping.name_map import check, entries, source_shapes, to_model
+from .mapping.options import config_from_options
 from .model_files import DTYPES, state_dict, write_code, write_weights
-from .name_map import check, entries, source_shapes, to_model
-from .opened import Opened
-from .options import config_from_options
 from .output_folder import check_output, new_folder
 from .sentence_transformers_files import write_sentence_transformers_files
+from .source.fetch import Source, SourceFile, resolve
 
 MARKER = "config.json"  # a folder with it may be overwritten
 

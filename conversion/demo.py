@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from modeling_elmo.configuration_elmo import ElmoConfig
+from modeling_elmo.model.configuration_elmo import ElmoConfig
 
 from .export import MARKER, write_hdf5
-from .layouts import LAYOUTS, Contents
-from .name_map import entries, source_shapes
-from .options import options_from_config
+from .mapping.layouts import LAYOUTS, Contents
+from .mapping.name_map import entries, source_shapes
+from .mapping.options import options_from_config
 from .output_folder import new_folder
 
 CONFIG: dict[str, Any] = {

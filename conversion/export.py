@@ -17,15 +17,15 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from modeling_elmo.configuration_elmo import ALPHABET_SIZE, CHARACTER_INPUT, WORD_INPUT, ElmoConfig
+from modeling_elmo.model.configuration_elmo import ALPHABET_SIZE, CHARACTER_INPUT, WORD_INPUT, ElmoConfig
 
-from .allennlp_names import MIX_FILE
-from .layouts import LAYOUTS, SOFTMAX_NAMES, Contents, layout_named
-from .name_map import entries, from_model, target_shapes
-from .options import config_from_options, options_from_config, parse
+from .formats.allennlp_names import MIX_FILE
+from .formats.hdf5 import import_h5py
+from .mapping.layouts import LAYOUTS, SOFTMAX_NAMES, Contents, layout_named
+from .mapping.name_map import entries, from_model, target_shapes
+from .mapping.options import config_from_options, options_from_config, parse
+from .mapping.tensor_ops import Array
 from .output_folder import check_output, new_folder
-from .readers import import_h5py
-from .tensor_ops import Array
 
 MARKER = "options.json"  # a folder with it may be overwritten
 SOFTMAX_FILE = "lm_softmax_weights.hdf5"

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from modeling_elmo.configuration_elmo import ElmoConfig
+from modeling_elmo.model.configuration_elmo import ElmoConfig
 
-from .tensor_ops import Array
+from .mapping.tensor_ops import Array
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -48,6 +48,6 @@ def write_weights(path: Path, state: dict[str, torch.Tensor], metadata: dict[str
 
 def write_code(folder: Path) -> None:
     """The files by which `trust_remote_code=True` loads the model where this package is not installed."""
-    for file in resources.files("modeling_elmo").iterdir():
+    for file in resources.files("modeling_elmo.model").iterdir():
         if file.name.endswith("_elmo.py"):
             (folder / file.name).write_bytes(file.read_bytes())

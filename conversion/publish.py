@@ -13,13 +13,13 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from safetensors import SafetensorError, safe_open
 
 from modeling_elmo._version import __version__
-from modeling_elmo.configuration_elmo import ElmoConfig
-from modeling_elmo.tokenization_elmo import ElmoTokenizer
+from modeling_elmo.model.configuration_elmo import ElmoConfig
+from modeling_elmo.model.tokenization_elmo import ElmoTokenizer
 
 from . import card
-from .checkpoints import find
-from .fetch import SourceFile
 from .sentence_transformers_files import sentence_transformers_files
+from .source.checkpoints import find
+from .source.fetch import SourceFile
 from .verify import Row, format_table
 
 CARD = "README.md"

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from modeling_elmo.configuration_elmo import ElmoConfig
+from modeling_elmo.model.configuration_elmo import ElmoConfig
 
 _POOLING = "1_Pooling"
 # The names that versions 2 to 6 understand.

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizer
 
-from modeling_elmo.modeling_elmo import ElmoModel
-from modeling_elmo.tokenization_elmo import ElmoTokenizer
+from modeling_elmo.model.modeling_elmo import ElmoModel
+from modeling_elmo.model.tokenization_elmo import ElmoTokenizer
 
-from .checkpoints import Published, published
-from .readers import read_arrays
-from .tensor_ops import Array
+from .formats.hdf5 import read_arrays
+from .mapping.tensor_ops import Array
+from .source.checkpoints import Published, published
 
 TOLERANCE = 2e-6
 PUBLISHED_TOLERANCE = 1e-5  # the original size, computed on whatever machine

@@ -12,13 +12,19 @@ from transformers import (
 
 from ._version import __version__
 from .bundled import bundled_model
-from .configuration_elmo import ElmoConfig
 from .encoder import ElmoEncoder
-from .heads_elmo import ElmoForSequenceClassification, ElmoForTokenClassification, ElmoTokenClassificationPipeline
-from .modeling_elmo import ElmoModel, ElmoModelOutput, ElmoStates
-from .pretraining_elmo import ElmoForPreTraining
-from .scoring import ElmoScorer
-from .tokenization_elmo import ElmoTokenizer
+from .model.configuration_elmo import ElmoConfig
+from .model.modeling_elmo import (
+    ElmoForPreTraining,
+    ElmoForSequenceClassification,
+    ElmoForTokenClassification,
+    ElmoModel,
+    ElmoModelOutput,
+    ElmoStates,
+    ElmoTokenClassificationPipeline,
+)
+from .model.tokenization_elmo import ElmoTokenizer
+from .scorer import ElmoScorer
 
 AutoConfig.register("elmo", ElmoConfig, exist_ok=True)
 AutoModel.register(ElmoConfig, ElmoModel, exist_ok=True)

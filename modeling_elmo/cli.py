@@ -9,14 +9,14 @@ import sys
 from collections.abc import Sequence
 
 from ._version import __version__
-from .embed_command import add_embed
-from .lm_commands import add_language_model
-from .publish_command import add_publish
-from .splitting_elmo import SPLITTERS
+from .conversion.publish_command import add_publish
+from .embed.command import add_embed
+from .model.splitting_elmo import SPLITTERS
+from .training.commands import add_language_model
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    from modeling_elmo.conversion.convert import convert
+    from .conversion.convert import convert
 
     options = {name: value for name, value in vars(arguments).items() if name not in ("command", "run")}
     record = convert(options.pop("source"), options.pop("output"), **options)
@@ -25,14 +25,14 @@ def _convert(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from modeling_elmo.conversion.export import export
+    from .conversion.export import export
 
     print(export(arguments.folder, arguments.output, overwrite=arguments.overwrite).summary())
     return 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from modeling_elmo.conversion.verify import format_table, verify
+    from .conversion.verify import format_table, verify
 
     rows = verify(arguments.folder, arguments.golden, arguments.tolerance)
     print(format_table(rows))

@@ -11,13 +11,13 @@ import torch
 from tqdm import tqdm
 
 from .bundled import bundled_model, locate
-from .encode_batches import Sentence, Window
-from .encode_identity import StoredWeight, config_json, fingerprint, nameless, rebuilt_model, stored_weights
-from .encode_output import OUTPUTS, Output, collected
-from .encode_stream import Budget, EncodedWindow, counting_on, encode_windows
-from .encode_vectors import VectorKind, parse_dtype, vector_kind
-from .modeling_elmo import ElmoModel
-from .tokenization_elmo import ElmoTokenizer
+from .encode.batches import Sentence, Window
+from .encode.fingerprint import StoredWeight, config_json, fingerprint, nameless, rebuilt_model, stored_weights
+from .encode.output import OUTPUTS, Output, collected
+from .encode.stream import Budget, EncodedWindow, counting_on, encode_windows
+from .encode.vectors import VectorKind, parse_dtype, vector_kind
+from .model.modeling_elmo import ElmoModel
+from .model.tokenization_elmo import ElmoTokenizer
 
 # Words a batch, padding included, beyond which larger batches bring little.
 DEFAULT_BUDGET = 32768

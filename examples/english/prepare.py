@@ -22,7 +22,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from modeling_elmo.splitting_elmo import split_words
+from modeling_elmo.model.splitting_elmo import split_words
 
 CURLY_SHARE = 0.1  # of the training documents
 SHARD_SENTENCES = 100_000

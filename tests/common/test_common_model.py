@@ -15,7 +15,7 @@ from transformers.models.auto import modeling_auto
 
 import modeling_elmo
 from modeling_elmo import ElmoConfig
-from modeling_elmo.configuration_elmo import BOW_ID, BYTE_OFFSET, CHARACTER_PAD_ID, EOW_ID
+from modeling_elmo.model.configuration_elmo import BOW_ID, BYTE_OFFSET, CHARACTER_PAD_ID, EOW_ID
 
 common = upstream("test_modeling_common")
 # Version 4 has no such tests.

@@ -34,7 +34,7 @@ import transformers
 from common.fetch import cache_folder, release
 from torch import nn
 
-from modeling_elmo.modeling_elmo import ElmoPreTrainedModel
+from modeling_elmo.model.modeling_elmo import ElmoPreTrainedModel
 
 # Not `tests`, which is the name of the folder that this file is in.
 PACKAGE = "transformers_common_tests"

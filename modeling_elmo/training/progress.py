@@ -1,0 +1,116 @@
+# Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
+"""Progress of a training run in steps, words, and time, and a learning rate that follows it."""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from ..embed.shards import whole_file
+
+UNLIMITED_STEPS = 10**9  # Trainer needs a number for a dataset without a length
+LR_SCHEDULER_TYPES = ("cosine", "linear", "constant", "constant_with_warmup", "warmup_stable_decay")
+_DECAY_SHARE = 0.2  # of the run, at its end
+_FILE = "progress.json"
+
+
+class ProgressCallback(TrainerCallback):
+    """Count the time and the words of a run, over all its restarts, and end it when its time is used up.
+
+    Args:
+        max_minutes: Training time over all restarts, evaluations included, in minutes. None sets no limit.
+
+    Attributes:
+        seconds: Time since the start, without the time between restarts.
+        words: Words that this process has trained on.
+    """
+
+    def __init__(self, max_minutes: float | None = None) -> None:
+        self.max_seconds = None if max_minutes is None else 60 * max_minutes
+        self.seconds = 0.0
+        self.words = 0
+        self._resumed_at = time.monotonic()
+        self._seconds_before = 0.0
+
+    def count_words(self, model: torch.nn.Module) -> None:
+        """Count the words of each training batch that `model` sees."""
+        model.register_forward_pre_hook(self._count, with_kwargs=True)
+
+    def _count(self, model: torch.nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+        if model.training:
+            self.words += int(kwargs["attention_mask"].sum())
+
+    def share(self, step: int, max_steps: int) -> float:
+        """Return the completed share of the run, from 0 to 1: of its steps or of its time, whichever is larger."""
+        of_time = 0.0 if self.max_seconds is None else self.seconds / self.max_seconds
+        return min(1.0, max(step / max_steps, of_time))
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step:
+            saved = json.loads(self._file(args, state).read_text(encoding="utf-8"))
+            self.words, self._seconds_before = saved["words"], saved["seconds"]
+        self._resumed_at = time.monotonic()
+        self._update_clock(args)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._update_clock(args)
+        if self.max_seconds is not None and self.seconds >= self.max_seconds:
+            control.should_training_stop = control.should_save = control.should_log = True
+            control.should_evaluate = args.eval_strategy != "no"
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        with whole_file(self._file(args, state)) as file:
+            file.write(json.dumps({"words": self.words, "seconds": self.seconds}).encode())
+
+    def _update_clock(self, args: Any) -> None:
+        self.seconds = self._seconds_before + time.monotonic() - self._resumed_at
+        if args.world_size > 1 and self.max_seconds is not None:
+            # All processes must stop after the same step, so the first one's clock counts.
+            seconds = torch.tensor(self.seconds, device=args.device)
+            torch.distributed.broadcast(seconds, 0)
+            self.seconds = float(seconds)
+
+    def _file(self, args: Any, state: Any) -> Path:
+        name = _FILE if args.world_size == 1 else f"{args.process_index}.{_FILE}"
+        return Path(args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}", name)
+
+
+def learning_rate_factor(lr_scheduler_type: str, share: float) -> float:
+    """Return the learning rate at the completed share of a run, as a factor of the highest.
+
+    Args:
+        lr_scheduler_type: One of `LR_SCHEDULER_TYPES`; the names are those of `TrainingArguments`.
+            `warmup_stable_decay` is constant and falls linearly to zero over the last fifth.
+        share: Completed share of the run, from 0 to 1.
+    """
+    if lr_scheduler_type == "linear":
+        return 1.0 - share
+    if lr_scheduler_type == "cosine":
+        return 0.5 * (1.0 + math.cos(math.pi * share))
+    if lr_scheduler_type == "warmup_stable_decay":
+        return min(1.0, (1.0 - share) / _DECAY_SHARE)
+    return 1.0
+
+
+def create_scheduler(
+    optimizer: Optimizer, lr_scheduler_type: str, warmup_steps: int, max_steps: int, progress: ProgressCallback
+) -> LambdaLR:
+    """Return a schedule whose progress is measured in steps or in time, whichever is ahead.
+
+    The learning rate rises linearly over `warmup_steps` (not with `constant`).
+    """
+    if lr_scheduler_type == "constant":
+        warmup_steps = 0
+
+    def factor(step: int) -> float:
+        warm_up = min(1.0, step / warmup_steps) if warmup_steps else 1.0
+        return warm_up * learning_rate_factor(lr_scheduler_type, progress.share(step, max_steps))
+
+    return LambdaLR(optimizer, factor)

@@ -1,0 +1,130 @@
+# Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
+"""Random TensorFlow checkpoints in the forms of bilm-tf's training, of TF Hub and of Spark NLP, and what they hold.
+
+The arrays are made under bilm-tf's HDF5 names, which the oracle knows; here they get the names of the other formats.
+"""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.converted_model import model_of
+from helpers.oracle import Array, NumpyElmo, mix
+from helpers.small_models import inputs
+from helpers.tolerances import ORACLE
+from helpers.write_checkpoint import with_usual_names
+
+from modeling_elmo import ElmoTokenizer
+from modeling_elmo.conversion.formats.base import Opened
+
+SENTENCES = [["the", "bank", "of", "the", "Themse"], ["<UNK>"], []]
+SPARK_METADATA = {
+    "class": "com.johnsnowlabs.nlp.embeddings.ElmoEmbeddings",
+    "timestamp": 1580488815299,
+    "sparkVersion": "2.4.4",
+    "uid": "ELMO_EMBEDDINGS_0123456789ab",
+    "paramMap": {"batchSize": 32, "dimension": 512, "poolingLayer": "word_emb", "storageRef": "elmo"},
+}
+
+
+def tensorflow() -> Any:
+    return pytest.importorskip("tensorflow", reason="TensorFlow's checkpoints are written and read by tensorflow")
+
+
+def write_bundle(prefix: Path, arrays: dict[str, Any]) -> None:
+    """`PREFIX.index` and `PREFIX.data-00000-of-00001`, by the operation that TensorFlow's savers call."""
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    tensorflow().raw_ops.SaveV2(
+        prefix=str(prefix),
+        tensor_names=list(arrays),
+        shape_and_slices=[""] * len(arrays),
+        tensors=list(arrays.values()),
+    )
+
+
+def training_variables(arrays: dict[str, Array]) -> dict[str, Any]:
+    """All that bilm-tf's training program saves."""
+    variables: dict[str, Any] = {f"lm/{name}": array for name, array in arrays.items()}
+    variables |= {f"{name}/Adagrad": np.ones_like(array) for name, array in variables.items()}
+    return {**variables, "global_step": np.int64(935588), "train_perplexity": np.float32(39.0)}
+
+
+def write_training(folder: Path, options: dict[str, Any], arrays: dict[str, Array], step: int = 7) -> Path:
+    """A folder as bilm-tf's training leaves it; returns the checkpoint's prefix."""
+    prefix = folder / f"model.ckpt-{step}"
+    write_bundle(prefix, training_variables(arrays))
+    (folder / "options.json").write_text(json.dumps(options), encoding="utf-8")
+    name = f"/home/somebody/{prefix.name}"
+    (folder / "checkpoint").write_text(f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n')
+    return prefix
+
+
+def hub_variables(arrays: dict[str, Array], module: str = "") -> dict[str, Any]:
+    """The names of google/elmo, without its scalar mix."""
+    leaves = {"W_0": "kernel", "B": "bias", "W_P_0": "projection/kernel"}
+
+    def name(old: str) -> str:
+        new = re.sub(r"LSTMCell/(\w+)$", lambda match: f"rnn/lstm_cell/{leaves[match[1]]}", old)
+        return f"{module}bilm/{new}"
+
+    return {name(old): array for old, array in arrays.items()}
+
+
+def write_hub(folder: Path, variables: dict[str, Any]) -> None:
+    write_bundle(folder / "variables" / "variables", variables)
+    (folder / "saved_model.pb").write_bytes(b"a graph, which nobody reads")
+    (folder / "tfhub_module.pb").write_bytes(b"\x08\x03")
+
+
+def write_spark(folder: Path, variables: dict[str, Any]) -> None:
+    """A saved stage of Spark NLP."""
+    parts = folder.parent / f"{folder.name} parts"
+    write_bundle(parts / "variables", variables)
+    (folder / "metadata").mkdir(parents=True)
+    (folder / "metadata" / "part-00000").write_text(json.dumps(SPARK_METADATA) + "\n", encoding="utf-8")
+    (folder / "metadata" / "_SUCCESS").touch()
+    with zipfile.ZipFile(folder / "elmo_tensorflow", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("saved_model.pb", b"a graph, which nobody reads")
+        for path in sorted(parts.iterdir()):
+            archive.write(path, path.name)
+            path.unlink()
+    parts.rmdir()
+
+
+def agrees_with_the_oracle(
+    opened: Opened, options: dict[str, Any], arrays: dict[str, Array], variant: str = "usual", boundaries: bool = True
+) -> None:
+    """The model made of `opened` computes what the oracle does from these options and arrays."""
+    model = model_of(opened, torch.float64)
+    tokenizer = ElmoTokenizer(max_characters_per_token=model.config.max_characters_per_token)
+    if opened.words:
+        tokenizer = ElmoTokenizer(vocab_file=str(opened.files["vocab"].path))
+    with torch.inference_mode():
+        output = model(**inputs(SENTENCES, tokenizer), output_hidden_states=True)
+    oracle = NumpyElmo(options, with_usual_names(arrays, variant), opened.words)
+    for row, words in enumerate(SENTENCES):
+        if not words and not boundaries:
+            continue
+        layers, _ = oracle.run(words, boundaries=boundaries)
+        layers = [layer[1:-1] if boundaries else layer for layer in layers]
+        for got, expected in zip(output.hidden_states, layers, strict=True):
+            np.testing.assert_allclose(got[row, : len(words)].numpy(), expected, rtol=0, atol=ORACLE)
+        for weights, gamma in opened.scalar_mixes:
+            expected = mix(layers, weights, gamma)
+            np.testing.assert_allclose(output.last_hidden_state[row, : len(words)], expected, rtol=0, atol=ORACLE)
+
+
+def refused(action: Any, *parts: str, error: type[Exception] = ValueError) -> None:
+    """One sentence with these parts."""
+    with pytest.raises(error) as caught:
+        action()
+    message = str(caught.value)
+    for part in parts:
+        assert part in message
+    assert "\n" not in message
+    assert message.endswith(".")

@@ -1,0 +1,298 @@
+# Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
+"""`elmo train` with the real Trainer: killed and resumed, from old weights, down to a low perplexity."""
+
+import csv
+import dataclasses
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from helpers.tolerances import SAME_BATCH
+
+from modeling_elmo import ElmoConfig, ElmoForPreTraining, ElmoModel, ElmoScorer, ElmoTokenizer, cli
+from modeling_elmo.training.callbacks import last_whole_checkpoint
+from modeling_elmo.training.optimizers import create_optimizer
+from modeling_elmo.training.progress import ProgressCallback, create_scheduler
+from modeling_elmo.training.train import TrainOptions, train
+from modeling_elmo.vocabulary import LmVocabulary, count_words, most_frequent
+
+CONFIG = {
+    "character_embedding_size": 4,
+    "filters": [[1, 8], [2, 8], [3, 16]],
+    "num_highway_layers": 1,
+    "projection_size": 16,
+    "cell_size": 32,
+}
+CONFIG_TEXT = str(CONFIG).replace("'", '"')
+
+
+def write_text(folder: Path, sentences: int = 60, seed: int = 0) -> Path:
+    """A small language: a subject, a verb that it takes, and an object."""
+    chance = random.Random(seed)
+    subjects = {"cats": ["eat", "hunt"], "dogs": ["bark", "run"], "banks": ["lend", "close"]}
+    lines = []
+    for number in range(sentences):
+        subject = chance.choice(list(subjects))
+        lines.append(f"The {subject} {chance.choice(subjects[subject])} {chance.choice(['today', 'at night'])} .")
+        if number % 5 == 4:
+            lines.append("")
+    path = folder / "text.txt"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    words = most_frequent(count_words(line.split() for line in lines))
+    LmVocabulary(words).write(folder / "words.txt")
+    return path
+
+
+def command(folder: Path, output: str, rows: str, steps: int = 16, optimizer: str = "adamw") -> list[str]:
+    options = f"--rows {rows} --max-tokens 60 --batch-size 4 --unroll-steps 6 --max-steps {steps} --save-steps 4"
+    options += (
+        f" --eval-steps 4 --logging-steps 1 --warmup-steps 2 --valid {folder / 'text.txt'} --optimizer {optimizer}"
+    )
+    start = [sys.executable, "-m", "modeling_elmo.cli", "train", str(folder / "text.txt"), "--output", output]
+    dropout = CONFIG_TEXT[:-1] + ', "lstm_dropout": 0.1}'
+    return [*start, "--vocabulary", str(folder / "words.txt"), "--config", dropout, *options.split()]
+
+
+def curve(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of the curve without their times, which differ from run to run."""
+    with (folder / "curve.csv").open(newline="") as file:
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "unfinished", "optimizer"),
+    [("sentences", False, "adamw"), ("running", True, "adamw"), ("sentences", False, "muon")],
+)
+def test_killed_and_resumed_is_the_same_as_undisturbed(
+    tmp_path: Path, rows: str, unfinished: bool, optimizer: str
+) -> None:
+    write_text(tmp_path)
+    arguments = command(tmp_path, str(tmp_path / "whole"), rows, optimizer=optimizer)[3:]
+    assert cli.main(arguments) == 0
+
+    killed = tmp_path / "killed"
+    process = subprocess.Popen(
+        command(tmp_path, str(killed), rows, optimizer=optimizer),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=os.environ,
+    )
+    deadline = time.time() + 120
+    last = killed / "checkpoints" / "checkpoint-8"
+    while not (last / "random_state.safetensors").is_file():
+        assert process.poll() is None, process.stderr.read()[-2000:]
+        assert time.time() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    if unfinished:  # as if killed before the last files came
+        for name in ("carried_states", "random_state"):
+            (last / f"{name}.safetensors").unlink()
+    resumed = command(tmp_path, str(killed), rows, optimizer=optimizer)[3:]
+    assert cli.main(resumed) == 1  # without --resume nothing is overwritten
+    assert cli.main([*resumed, "--resume"]) == 0
+
+    assert curve(tmp_path / "whole") == curve(killed)
+    models = [ElmoForPreTraining.from_pretrained(folder).state_dict() for folder in (tmp_path / "whole", killed)]
+    assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
+    assert [row["step"] for row in curve(killed) if row["eval_perplexity"]] == ["4", "8", "12", "16"]
+
+
+def test_checkpoints_of_another_number_of_processes_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint-4"
+    folder.mkdir()
+    arguments = SimpleNamespace(output_dir=str(tmp_path), world_size=2, process_index=1)
+    assert last_whole_checkpoint(arguments) is None
+    (folder / "random_state.0.safetensors").touch()
+    with pytest.raises(ValueError, match=r"as many processes as it began with; got 2, .*checkpoint-4 is not whole"):
+        last_whole_checkpoint(arguments)
+    (folder / "random_state.1.safetensors").touch()
+    assert last_whole_checkpoint(arguments) == str(folder)
+    arguments.world_size = 1
+    with pytest.raises(ValueError, match="got 1, for which"):
+        last_whole_checkpoint(arguments)
+
+
+def test_the_recipe_of_bilm_tf_learns_a_small_text(tmp_path: Path) -> None:
+    """Unroll 20, carried states, Adagrad, sampled softmax: a training perplexity below 20 in 50 epochs."""
+    text = write_text(tmp_path, sentences=100)
+    words = sum(len(line.split()) + 2 for line in text.read_text().splitlines() if line)
+    steps = 50 * words // (4 * 20)
+    options = TrainOptions(
+        text=[text],
+        output=tmp_path / "model",
+        vocabulary=tmp_path / "words.txt",
+        config={**CONFIG, "softmax": "sampled", "num_sampled_words": 8},
+        rows="running",
+        batch_size=4,
+        unroll_steps=20,
+        max_steps=steps,
+        optimizer="adagrad",
+        learning_rate=0.2,
+        warmup_steps=0,
+        lr_scheduler_type="constant",
+        save_steps=10_000,
+        logging_steps=steps // 10,
+        disable_tqdm=True,
+    )
+    train(options)
+    last = curve(tmp_path / "model")[-1]
+    assert int(last["step"]) == steps - steps % (steps // 10)
+    assert float(last["perplexity"]) < 20
+    lines = [line for line in text.read_text().splitlines() if line]
+    # Exact, over the whole vocabulary. What stays open are 12 sentences of 7.5 words: 12 ** (1 / 7.5) = 1.39.
+    result = ElmoScorer.from_pretrained(str(tmp_path / "model")).perplexity(lines, True)
+    assert result.both < 2
+
+
+def test_training_goes_on_from_a_model_with_its_own_or_with_other_words(tmp_path: Path) -> None:
+    text = write_text(tmp_path)
+    assert cli.main(command(tmp_path, str(tmp_path / "first"), "sentences", steps=4)[3:]) == 0
+    general = ["train", str(text), "--model", str(tmp_path / "first"), "--max-steps", "1", "--learning-rate", "0"]
+    assert cli.main([*general, "--output", str(tmp_path / "same")]) == 0
+    LmVocabulary(["<S>", "</S>", "<UNK>", "The", "cats"]).write(tmp_path / "few.txt")
+    few = ["--vocabulary", str(tmp_path / "few.txt")]
+    assert cli.main([*general, *few, "--output", str(tmp_path / "other")]) == 0
+
+    first, same, other = (
+        ElmoForPreTraining.from_pretrained(tmp_path / name).state_dict() for name in ("first", "same", "other")
+    )
+    assert all(torch.equal(first[name], same[name]) for name in first)  # a learning rate of 0 changes nothing
+    assert all(torch.equal(first[name], other[name]) for name in first if name.startswith("elmo."))
+    assert other["softmax.linear.weight"].shape == (5, 16)
+    assert LmVocabulary.read(tmp_path / "other").words == ["<S>", "</S>", "<UNK>", "The", "cats"]
+
+
+def test_the_trained_folder_opens_as_any_elmo(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    folder = tmp_path / "model"
+    assert cli.main(command(tmp_path, str(folder), "sentences", steps=2)[3:]) == 0
+    words = [["The", "cats", "eat"]]
+    model = ElmoForPreTraining.from_pretrained(folder)
+    base = ElmoModel.from_pretrained(folder)
+    tokenizer = ElmoTokenizer.from_pretrained(folder)  # vocab.txt is not its alphabet
+    encoded = tokenizer(words, is_split_into_words=True, return_tensors="pt")
+    assert encoded["input_ids"].shape == (1, 3, 50)
+    ours, its = (m.eval()(**encoded).last_hidden_state for m in (base, model.elmo))
+    assert float((ours - its).abs().max()) <= SAME_BATCH
+
+
+def test_wrong_options_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = write_text(tmp_path)
+    assert cli.main(["train", str(text), "--output", str(tmp_path / "m")]) == 1
+    assert "must have a vocabulary" in capsys.readouterr().err
+    assert cli.main(["train", str(tmp_path / "no"), "--output", str(tmp_path / "m")]) == 1
+    assert "text must be a file or a folder" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="rows must be one of 'sentences', 'running'; got 'both'"):
+        TrainOptions(text=[text], output=tmp_path, rows="both")
+
+
+def test_muon_trains_the_lstm_matrices_and_adamw_the_rest() -> None:
+    model = ElmoForPreTraining(ElmoConfig(**CONFIG, word_vocab_size=20, num_hidden_layers=2))
+    optimizer = create_optimizer(model, "muon", 1e-3, 0.02, 0.01, 20)
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    groups = {group["lr"]: {names[id(weight)] for weight in group["params"]} for group in optimizer.param_groups}
+    linear = ("input_linearity", "state_linearity", "state_projection")
+    expected = {
+        f"elmo.layers.{layer}.directions.{direction}.{name}.weight"
+        for layer in range(2)
+        for direction in range(2)
+        for name in linear
+    }
+    assert groups[0.02] == expected
+    assert groups[1e-3] == {name for name, weight in model.named_parameters() if weight.requires_grad} - expected
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    for weight in model.parameters():
+        weight.grad = torch.randn_like(weight)
+    optimizer.step()
+    # AdamW's first step changes each element by the learning rate. Muon's has singular values near its own rate, which
+    # grows with the root of rows / columns.
+    bias = "softmax.linear.bias"
+    torch.testing.assert_close((model.get_parameter(bias) - before[bias]).abs(), torch.full((20,), 1e-3))
+    name = sorted(expected)[0]
+    rows, columns = before[name].shape
+    scale = 0.02 * max(1, rows / columns) ** 0.5
+    singular = torch.linalg.svdvals(model.get_parameter(name).detach() - before[name])
+    assert float(singular.min()) > 0.5 * scale
+    assert float(singular.max()) < 1.5 * scale
+
+
+def test_muon_needs_a_torch_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.optim, "Muon")
+    model = ElmoForPreTraining(ElmoConfig(**CONFIG, word_vocab_size=20))
+    with pytest.raises(ImportError, match=r"Expected torch 2\.9 or later for optimizer 'muon', got "):
+        create_optimizer(model, "muon", 1e-3, 0.02, 0.01, 20)
+
+
+@pytest.mark.parametrize(
+    ("name", "factors"),
+    [
+        ("constant", [1, 1, 1, 1, 1]),
+        ("constant_with_warmup", [0, 0.5, 1, 1, 1]),
+        ("linear", [0, 0.475, 0.5, 0.1, 0]),
+        ("cosine", [0, 0.5 * 0.5 * (1 + math.cos(0.05 * math.pi)), 0.5, 0.5 * (1 + math.cos(0.9 * math.pi)), 0]),
+        ("warmup_stable_decay", [0, 0.5, 1, 0.5, 0]),
+    ],
+)
+def test_learning_rate_follows_steps_or_time(name: str, factors: list[float]) -> None:
+    for by_time in (False, True):
+        progress = ProgressCallback(1.0 if by_time else None)
+        weight = torch.nn.Parameter(torch.zeros(1))
+        optimizer = torch.optim.SGD([weight], lr=2.0)
+        scheduler = create_scheduler(optimizer, name, 10, 10**9 if by_time else 100, progress)
+        rates = []
+        for step in range(101):
+            if step in (0, 5, 50, 90, 100):
+                rates.append(optimizer.param_groups[0]["lr"] / 2.0)
+            optimizer.step()
+            progress.seconds = 0.6 * (step + 1)
+            scheduler.step()
+        assert rates == pytest.approx(factors, abs=1e-6)
+
+
+def test_training_ends_on_time_and_continues_with_the_time_that_is_left(tmp_path: Path) -> None:
+    text = write_text(tmp_path)
+    options = TrainOptions(
+        text=[text],
+        output=tmp_path / "model",
+        valid=[text],
+        vocabulary=tmp_path / "words.txt",
+        config=CONFIG,
+        max_tokens=60,
+        max_minutes=2 / 60,
+        lr_scheduler_type="warmup_stable_decay",
+        warmup_steps=2,
+        save_steps=10**6,
+        eval_steps=10**6,
+        logging_steps=1,
+        disable_tqdm=True,
+    )
+    train(options)
+    with (tmp_path / "model" / "curve.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    trained = [row for row in rows if row["loss"]]
+    seconds = [float(row["seconds"]) for row in trained]
+    assert 1.5 < seconds[-1] < 10  # the last step may begin just before the end
+    assert float(trained[-1]["learning_rate"]) < 0.5 * float(trained[len(trained) // 2]["learning_rate"])
+    assert rows[-1]["eval_perplexity"]
+    words = [int(row["words"]) for row in trained]
+    assert words == sorted(set(words))
+    # What a checkpoint has used up is not given again.
+    checkpoint = last_whole_checkpoint(
+        SimpleNamespace(output_dir=str(tmp_path / "model" / "checkpoints"), world_size=1, process_index=0)
+    )
+    saved = json.loads(Path(checkpoint, "progress.json").read_text())
+    assert saved["words"] == words[-1]
+    assert saved["seconds"] >= 2
+    with pytest.raises(ValueError, match=r"Expected `max_minutes` above 0, got 0"):
+        dataclasses.replace(options, max_minutes=0)
