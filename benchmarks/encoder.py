@@ -71,7 +71,7 @@ def main() -> None:
     corpus = Dataset.from_dict({"text": texts})
     vectors = {"layer": arguments.layer, "pooling": arguments.pooling, "dtype": arguments.dtype}
     options = {**vectors, "max_tokens_per_batch": budget, "batch_size": most}
-    kind = encoder.vector_kind(**vectors)
+    kind = encoder.vector_spec(**vectors)
     encoder.encode(texts[:64], **options)  # to the device, and warm
 
     planned = batches(encoder, texts, budget, most)

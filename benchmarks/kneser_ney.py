@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from machine import stamp
 
-from modeling_elmo.scorer import Perplexity, SentenceScore, perplexity_of
+from modeling_elmo.scorer import Perplexity, SentenceScore, perplexity_from_scores
 from modeling_elmo.training.text import Sentence, read_documents, text_files
 from modeling_elmo.vocabulary import LmVocabulary
 
@@ -190,8 +190,8 @@ def main() -> None:
     stream = id_stream((sentence for path in train for sentence in read_sentences(path)), vocabulary)
     scorer = KneserNeyScorer(stream, vocabulary)
     scores = {path.name.split(".")[0]: scorer.score(list(read_sentences(path))) for path in valid}
-    results: dict[str, Perplexity] = {source: perplexity_of(each) for source, each in scores.items()}
-    results["all"] = perplexity_of([score for each in scores.values() for score in each])
+    results: dict[str, Perplexity] = {source: perplexity_from_scores(each) for source, each in scores.items()}
+    results["all"] = perplexity_from_scores([score for each in scores.values() for score in each])
     report = {
         **stamp(),
         "command": "python benchmarks/kneser_ney.py VOCABULARY TRAIN VALID",  # where they lay is of no use to others

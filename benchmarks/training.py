@@ -22,7 +22,7 @@ import torch
 from machine import in_turns, stamp
 from torch import Tensor
 
-from modeling_elmo import ElmoForPreTraining, bundled_model
+from modeling_elmo import ElmoForPreTraining, bundled_model_path
 from modeling_elmo.training.callbacks import LanguageModelCollator
 from modeling_elmo.training.text import SentenceBatches, TextStream, text_files
 from modeling_elmo.training.train import TrainOptions, load_model
@@ -69,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("text", type=Path, help="files or folder of text")
     parser.add_argument("vocabulary", type=Path, help="vocab.txt")
-    parser.add_argument("--model", default=str(bundled_model()), help="whose architecture to train")
+    parser.add_argument("--model", default=str(bundled_model_path()), help="whose architecture to train")
     parser.add_argument("--max-tokens", type=int, default=4000, help="words a step")
     parser.add_argument("--num-sampled-words", type=int, default=4096, help="of the sampled softmax")
     parser.add_argument("--steps", type=int, default=8, help="batches, each trained on in every setting")

@@ -87,12 +87,12 @@ def add_alignment(folder: str | Path, matrices: Sequence[str | Path | Array]) ->
     if fields.get("model_type") != "elmo":
         raise ValueError(f"{path} must have the model_type 'elmo'; got {fields.get('model_type')!r}.")
     config = ElmoConfig.from_dict({**fields, "aligned": True})
-    if len(matrices) != len(config.layer_sizes):
+    if len(matrices) != len(config.hidden_sizes):
         raise ValueError(
-            f"a model of {len(config.layer_sizes)} layers must get a matrix for each; got {len(matrices)}."
+            f"a model of {len(config.hidden_sizes)} layers must get a matrix for each; got {len(matrices)}."
         )
     arrays = []
-    for layer, (given, size) in enumerate(zip(matrices, config.layer_sizes, strict=True)):
+    for layer, (given, size) in enumerate(zip(matrices, config.hidden_sizes, strict=True)):
         array = np.asarray(read_matrix(given) if isinstance(given, (str, Path)) else given, np.float32)
         if array.shape != (size, size):
             raise ValueError(f"the matrix of layer {layer} must have shape ({size}, {size}); got {array.shape}.")

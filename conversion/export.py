@@ -85,7 +85,7 @@ def _read_state(folder: Path) -> dict[str, torch.Tensor]:
 def _refuse_what_has_no_place(config: ElmoConfig) -> None:
     if config.aligned:
         raise ValueError("the old format has no place for alignment matrices; this model has them.")
-    if config.input_type == CHARACTER_INPUT and not config.spells_bytes:
+    if config.input_type == CHARACTER_INPUT and not config.is_byte_level:
         raise ValueError(
             "the old format spells words as UTF-8 bytes; this model has an alphabet or lexicon of its own."
         )

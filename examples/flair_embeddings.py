@@ -31,7 +31,7 @@ class ElmoTokenEmbeddings(TokenEmbeddings):
         self.static_embeddings = True  # nothing trains: flair may drop and compute them anew
         self.layer = layer
         self.encoder = ElmoEncoder.from_pretrained(model, device=flair.device)
-        self._size = int(torch.tensor(self.encoder.vector_kind(layer).shape).prod())
+        self._size = int(torch.tensor(self.encoder.vector_spec(layer).shape).prod())
 
     @property
     def embedding_length(self) -> int:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForTokenClassification, AutoTokenizer, Trainer, TrainingArguments, pipeline, set_seed
 
-from modeling_elmo import bundled_model
+from modeling_elmo import bundled_model_path
 
 CONLL_U_COLUMNS = 10
 IGNORED = -100  # label of padding
@@ -146,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", type=Path, required=True, help="CoNLL file to learn from")
     parser.add_argument("--dev", type=Path, required=True, help="CoNLL file to measure on")
-    parser.add_argument("--model", default=str(bundled_model()), help="folder or repository (default: elmo-small-en)")
+    parser.add_argument("--model", default=str(bundled_model_path()), help="folder or repository (default: elmo-small-en)")
     parser.add_argument("--output", type=Path, default=Path("tagger"), help="folder for the tagger (default: tagger)")
     parser.add_argument("--column", type=int, help="the tag's column, from 1 (default: UPOS of CoNLL-U, 2 elsewhere)")
     parser.add_argument("--epochs", type=float, default=3, help="default: 3")

@@ -11,7 +11,7 @@ from transformers import (
 )
 
 from ._version import __version__
-from .bundled import bundled_model
+from .bundled import bundled_model_path
 from .encoder import ElmoEncoder
 from .model.configuration_elmo import ElmoConfig
 from .model.modeling_elmo import (
@@ -46,5 +46,5 @@ __all__ = [
     "ElmoTokenClassificationPipeline",
     "ElmoTokenizer",
     "__version__",
-    "bundled_model",
+    "bundled_model_path",
 ]

@@ -7,7 +7,7 @@ from pathlib import Path
 BUNDLED = "elmo-small-en"
 
 
-def bundled_model() -> Path:
+def bundled_model_path() -> Path:
     """The model's folder, for `AutoModel.from_pretrained` and everything else that takes one."""
     return Path(__file__).parent / "elmo_small_en"
 
@@ -15,5 +15,5 @@ def bundled_model() -> Path:
 def locate(name: str | os.PathLike[str] | None) -> str:
     """`name` as `from_pretrained` takes it; the bundled model for None and for its own name where no such folder is."""
     if name is None or (str(name) == BUNDLED and not os.path.exists(name)):
-        return str(bundled_model())
+        return str(bundled_model_path())
     return str(name)

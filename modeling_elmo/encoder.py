@@ -10,12 +10,12 @@ import pyarrow as pa
 import torch
 from tqdm import tqdm
 
-from .bundled import bundled_model, locate
+from .bundled import bundled_model_path, locate
 from .encode.batches import Sentence, Window
 from .encode.fingerprint import StoredWeight, config_json, fingerprint, nameless, rebuilt_model, stored_weights
 from .encode.output import OUTPUTS, Output, collected
 from .encode.stream import Budget, EncodedWindow, counting_on, encode_windows
-from .encode.vectors import VectorKind, parse_dtype, vector_kind
+from .encode.vectors import VectorSpec, parse_dtype, vector_spec
 from .model.modeling_elmo import ElmoModel
 from .model.tokenization_elmo import ElmoTokenizer
 
@@ -54,8 +54,8 @@ class ElmoEncoder:
         device: str | torch.device | None = None,
     ) -> None:
         if model is None and tokenizer is None:
-            model = ElmoModel.from_pretrained(bundled_model())
-            tokenizer = ElmoTokenizer.from_pretrained(bundled_model())
+            model = ElmoModel.from_pretrained(bundled_model_path())
+            tokenizer = ElmoTokenizer.from_pretrained(bundled_model_path())
         if not isinstance(model, ElmoModel):
             raise TypeError(f"model must be an ElmoModel; got {type(model).__name__}.")
         if not isinstance(tokenizer, ElmoTokenizer):
@@ -149,7 +149,7 @@ class ElmoEncoder:
         """
         is_single = isinstance(sentences, str)
         items: Any = [sentences] if is_single else sentences
-        kind = self.vector_kind(layer, pooling, normalize, dtype, output)
+        kind = self.vector_spec(layer, pooling, normalize, dtype, output)
         total = len(items) if hasattr(items, "__len__") else None
         with tqdm(total=total, unit="sentence", disable=not show_progress_bar) as bar:
             windows = _windows(items)
@@ -158,14 +158,14 @@ class ElmoEncoder:
         result = collected(done, kind, output)
         return result[0] if is_single and output != "arrow" else result
 
-    def vector_kind(
+    def vector_spec(
         self,
         layer: str = "elmo",
         pooling: str | None = None,
         normalize: bool = False,
         dtype: str | torch.dtype | None = None,
         output: str = "numpy",
-    ) -> VectorKind:
+    ) -> VectorSpec:
         """Check the options of `encode` that say what the vectors are; ValueError as there."""
         if output not in OUTPUTS:
             raise ValueError(f"output must be one of {', '.join(map(repr, OUTPUTS))}; got {output!r}.")
@@ -174,12 +174,12 @@ class ElmoEncoder:
             if dtype is not None:
                 raise ValueError(f"dtype 'bfloat16' needs output 'torch', as NumPy and Arrow lack it; got {output!r}.")
             chosen = torch.float32
-        return vector_kind(self.model.config, layer, pooling, normalize, chosen)
+        return vector_spec(self.model.config, layer, pooling, normalize, chosen)
 
     def encode_windows(
         self,
         windows: Iterable[Window],
-        kind: VectorKind,
+        kind: VectorSpec,
         batch_size: int | None = None,
         max_tokens_per_batch: int | None = None,
         device: str | torch.device | None = None,

@@ -184,7 +184,7 @@ class ElmoScorer:
         self, sentences: Sequence[str] | Sequence[Sequence[str]], carry_states: bool = False, rows: int = 32
     ) -> Perplexity:
         """The perplexity of a text, every word and sentence end counted once in each direction."""
-        return perplexity_of(self.score(sentences, carry_states, rows))
+        return perplexity_from_scores(self.score(sentences, carry_states, rows))
 
     def substitutes(
         self, sentence: str | Sequence[str], position: int, k: int = 10, context: str = "both"
@@ -224,7 +224,7 @@ class ElmoScorer:
         ]
 
 
-def perplexity_of(scores: Sequence[SentenceScore]) -> Perplexity:
+def perplexity_from_scores(scores: Sequence[SentenceScore]) -> Perplexity:
     """Of sentences that are scored already; ValueError if there are none."""
     predictions = sum(len(score.forward) for score in scores)
     if not predictions:
@@ -243,4 +243,4 @@ def perplexity_of(scores: Sequence[SentenceScore]) -> Perplexity:
     )
 
 
-__all__ = ["ElmoScorer", "Perplexity", "SentenceScore", "perplexity_of"]
+__all__ = ["ElmoScorer", "Perplexity", "SentenceScore", "perplexity_from_scores"]

@@ -102,7 +102,7 @@ def entries(config: ElmoConfig, contents: Contents) -> list[Entry]:
     sizes = {"1": 1, "4C": 4 * C, "C": C, "P": P, "H": H, "F": config.num_filters, "d": config.character_embedding_size}
     A, X = ALPHABET_SIZE if contents.code_point_rows is None else V, config.lexicon_size or 0
     sizes |= {"A": A, "A-1": A - 1, "V": V, "V-1": V - 1, "X": X, "X-1": X - 1}
-    sizes |= {"D": config.lexicon_embedding_size or 0, "D+F": config.num_word_features}
+    sizes |= {"D": config.lexicon_embedding_size or 0, "D+F": config.char_projection_input_size}
 
     table: list[Entry] = []
     if config.input_type == CHARACTER_INPUT:

@@ -17,7 +17,7 @@ from modeling_elmo import ElmoModel, ElmoTokenizer
 
 # Fields of the language model's training and of task heads: at their defaults they say nothing of this model.
 _ABOUT_THE_SOFTMAX = ("softmax", "word_vocab_size", "word_bos_id", "word_eos_id", "num_sampled_words")
-_ABOUT_THE_SOFTMAX += ("adaptive_softmax_cutoffs", "adaptive_softmax_factor", "lstm_dropout")
+_ABOUT_THE_SOFTMAX += ("adaptive_softmax_cutoffs", "adaptive_softmax_div_value", "lstm_dropout")
 
 
 def bundle(run: Path, output: Path) -> int:

@@ -94,7 +94,7 @@ class EmbedJob:
             layer = f"lstm_outputs{encoder.model.config.num_hidden_layers}"
             options = replace(options, layer=layer if options.hdf5_layers == "top" else ALL_LAYERS)
         self.options = options
-        self.kind = encoder.vector_kind(options.layer, options.pooling, options.normalize, options.dtype)
+        self.kind = encoder.vector_spec(options.layer, options.pooling, options.normalize, options.dtype)
         self.is_folder = suffix in FOLDERS
         self.folder = output if self.is_folder else output.with_name(f"{output.name}.parts")
         self.shards = ShardFolder(self.folder, FOLDERS.get(suffix, "arrow"))

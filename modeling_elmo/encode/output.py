@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from .stream import EncodedWindow
-from .vectors import VectorKind
+from .vectors import VectorSpec
 
 Output = Literal["numpy", "torch", "arrow"]
 OUTPUTS = ("numpy", "torch", "arrow")
 
 
-def collected(windows: Sequence[EncodedWindow], kind: VectorKind, output: str) -> Any:
+def collected(windows: Sequence[EncodedWindow], kind: VectorSpec, output: str) -> Any:
     """All windows' vectors as `ElmoEncoder.encode` returns them."""
     if kind.pooling is None and output != "arrow":
         rows: list[Any] = [row for window in windows for row in window.vectors.split(window.lengths)]

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from ..model.tokenization_elmo import ElmoTokenizer
 from .batches import Batch, SplitWindow, Window, Words, ahead, plan
-from .vectors import VectorKind, batch_vectors
+from .vectors import VectorSpec, batch_vectors
 
 # Batches spelled in advance: enough that reading and splitting a whole window does not keep the device waiting.
 _BATCHES_AHEAD = 4
@@ -94,7 +94,7 @@ class _Copy:
 class _Collector:
     """The vectors of one window, filled batch by batch."""
 
-    def __init__(self, window: SplitWindow, kind: VectorKind) -> None:
+    def __init__(self, window: SplitWindow, kind: VectorSpec) -> None:
         self.window = window
         self.pooled = kind.pooling is not None
         self.lengths = window.lengths
@@ -121,7 +121,7 @@ def encode_windows(
     model: Any,
     tokenizer: ElmoTokenizer,
     windows: Iterable[Window],
-    kind: VectorKind,
+    kind: VectorSpec,
     budget: Budget,
     max_sentences: int | None = None,
     on_batch: Callable[[int, int], None] | None = None,
@@ -173,7 +173,7 @@ def encode_windows(
         yield from landed(0)
 
 
-def _run(model: Any, batch: Batch, kind: VectorKind, budget: Budget) -> Iterator[tuple[Batch, Tensor]]:
+def _run(model: Any, batch: Batch, kind: VectorSpec, budget: Budget) -> Iterator[tuple[Batch, Tensor]]:
     """The batch's vectors, in parts if it does not fit."""
     parts = deque([batch])
     while parts:
@@ -190,7 +190,7 @@ def _run(model: Any, batch: Batch, kind: VectorKind, budget: Budget) -> Iterator
         parts.appendleft(part)
 
 
-def _try(model: Any, batch: Batch, kind: VectorKind) -> Tensor | None:
+def _try(model: Any, batch: Batch, kind: VectorSpec) -> Tensor | None:
     """The batch's vectors, or None if memory ran out and the batch can be split."""
     try:
         with torch.inference_mode():

@@ -18,7 +18,7 @@ Pooling = Literal["mean", "max"] | None
 
 
 @dataclass(frozen=True)
-class VectorKind:
+class VectorSpec:
     """The vectors that are asked for, checked against the model."""
 
     layer: str
@@ -36,7 +36,7 @@ def parse_dtype(dtype: str | torch.dtype) -> torch.dtype:
     return parsed
 
 
-def vector_kind(config: ElmoConfig, layer: str, pooling: str | None, normalize: bool, dtype: torch.dtype) -> VectorKind:
+def vector_spec(config: ElmoConfig, layer: str, pooling: str | None, normalize: bool, dtype: torch.dtype) -> VectorSpec:
     """Check the choice of layer and pooling.
 
     Raises:
@@ -58,10 +58,10 @@ def vector_kind(config: ElmoConfig, layer: str, pooling: str | None, normalize: 
         except ValueError as error:
             raise ValueError(str(error).replace("pooling_layer", "layer").replace("elmo,", "all, elmo,", 1)) from None
         shape = (config.projection_size if is_word else config.hidden_size,)
-    return VectorKind(layer, pooling, normalize, dtype, shape)  # type: ignore[arg-type]
+    return VectorSpec(layer, pooling, normalize, dtype, shape)  # type: ignore[arg-type]
 
 
-def batch_vectors(model: Any, ids: Tensor, places: Tensor | None, kind: VectorKind) -> Tensor:
+def batch_vectors(model: Any, ids: Tensor, places: Tensor | None, kind: VectorSpec) -> Tensor:
     """The vectors of a batch, on its device.
 
     Args:

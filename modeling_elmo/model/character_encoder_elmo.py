@@ -47,14 +47,14 @@ class ElmoCharacterEncoder(nn.Module):
         self.highways = nn.ModuleList(ElmoHighway(config.num_filters) for _ in range(config.num_highway_layers))
         self.projection: nn.Module | None = None
         if config.use_character_projection:
-            projection = nn.Linear(config.num_word_features, config.projection_size)
-            self.projection = initialized(projection, normal=config.num_word_features**-0.5)
+            projection = nn.Linear(config.char_projection_input_size, config.projection_size)
+            self.projection = initialized(projection, normal=config.char_projection_input_size**-0.5)
         self.lexicon: nn.Module | None = None
         if config.lexicon_size:
             lexicon = nn.Embedding(config.lexicon_size, config.lexicon_embedding_size or 0)
             self.lexicon = initialized(lexicon, normal=1.0, zero_row=True)
         self.activation = F.relu if config.cnn_activation == "relu" else torch.tanh
-        self.widest_filter = config.widest_filter
+        self.max_filter_width = config.max_filter_width
         self.config = config
         self.cache: WordCache | None = None
 
@@ -106,7 +106,7 @@ class ElmoCharacterEncoder(nn.Module):
         """Drop columns of padding that change nothing: one window of nothing but padding stays for the maximum."""
         columns = torch.arange(1, ids.shape[1] + 1, device=ids.device)
         longest = int((columns * (ids != self.config.character_pad_id)).max()) if len(ids) else 0
-        return ids[:, : longest + self.widest_filter]
+        return ids[:, : longest + self.max_filter_width]
 
     def encode(self, characters: Tensor, lexicon: Tensor | None = None) -> Tensor:
         """Character vectors [n, M, d], and the lexicon's vectors [n, D] if there is one, to word vectors [n, P]."""

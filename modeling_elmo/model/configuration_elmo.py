@@ -142,7 +142,7 @@ class ElmoConfig(PretrainedConfig):
             recipe has 0.1.
         classifier_dropout: of the heads, on the mix; 0.5 in the paper.
         scalar_mix_l2: strength of the heads' penalty on the squares of the mix's weights; the paper has 0.001 to 1.
-        trainable_parts: modules of the biLM that the heads train, such as `"char_encoder"`, `"layers"` or `"layers.1"`;
+        trainable_modules: modules of the biLM that the heads train, such as `"char_encoder"`, `"layers"` or `"layers.1"`;
             none by default.
         sentence_pooling: what `ElmoForSequenceClassification` makes of a sentence's vectors, of `"mean"` and `"max"`.
         word_vocab_size: number V of words that the language model predicts (`ElmoForPreTraining`); None without one.
@@ -151,7 +151,7 @@ class ElmoConfig(PretrainedConfig):
         num_sampled_words: size of the sample.
         adaptive_softmax_cutoffs: ids, rising, at which the vocabulary is cut; default: the most frequent eighth and
             the first half.
-        adaptive_softmax_factor: how many times fewer numbers each part has than the one before.
+        adaptive_softmax_div_value: how many times fewer numbers each part has than the one before.
         stored_initial_state: whether the LSTMs start from the state stored with the weights
             (see `ElmoModel.calibrate_initial_state`) instead of zero.
         word_cache_size: words whose vectors are kept across batches, on a CPU in float32 and without gradients; 0 for
@@ -201,7 +201,7 @@ class ElmoConfig(PretrainedConfig):
         lstm_dropout: float = 0.0,
         classifier_dropout: float = 0.5,
         scalar_mix_l2: float = 0.001,
-        trainable_parts: list[str] | None = None,
+        trainable_modules: list[str] | None = None,
         sentence_pooling: list[str] | None = None,
         word_vocab_size: int | None = None,
         word_bos_id: int | None = None,
@@ -209,7 +209,7 @@ class ElmoConfig(PretrainedConfig):
         softmax: str = "full",
         num_sampled_words: int = 8192,
         adaptive_softmax_cutoffs: list[int] | None = None,
-        adaptive_softmax_factor: float = 4.0,
+        adaptive_softmax_div_value: float = 4.0,
         stored_initial_state: bool = False,
         word_cache_size: int = 16384,
         recurrence: str = "auto",
@@ -256,7 +256,7 @@ class ElmoConfig(PretrainedConfig):
         self.lstm_dropout = float(lstm_dropout)
         self.classifier_dropout = float(classifier_dropout)
         self.scalar_mix_l2 = float(scalar_mix_l2)
-        self.trainable_parts = list(trainable_parts or ())
+        self.trainable_modules = list(trainable_modules or ())
         self.sentence_pooling = [
             _choice("sentence_pooling", p, SENTENCE_POOLINGS) for p in sentence_pooling or ["mean"]
         ]
@@ -268,7 +268,7 @@ class ElmoConfig(PretrainedConfig):
         self.adaptive_softmax_cutoffs = adaptive_softmax_cutoffs
         if self.word_vocab_size and softmax == "adaptive":
             self.adaptive_softmax_cutoffs = _cutoffs(adaptive_softmax_cutoffs, self.word_vocab_size)
-        self.adaptive_softmax_factor = float(adaptive_softmax_factor)
+        self.adaptive_softmax_div_value = float(adaptive_softmax_div_value)
         self.stored_initial_state = bool(stored_initial_state)
         self.word_cache_size = word_cache_size and _positive_integer("word_cache_size", word_cache_size)
         self.recurrence = _choice("recurrence", recurrence, RECURRENCES)
@@ -297,9 +297,9 @@ class ElmoConfig(PretrainedConfig):
             least = max(self.character_bow_id, self.character_eow_id, self.character_pad_id) + 1
             if self.vocab_size < least:
                 raise ValueError(f"vocab_size must be at least {least} for characters; got {self.vocab_size}.")
-            if self.max_characters_per_token < max(3, self.widest_filter):
+            if self.max_characters_per_token < max(3, self.max_filter_width):
                 raise ValueError(
-                    f"max_characters_per_token must be at least 3 and the widest filter, {self.widest_filter}; "
+                    f"max_characters_per_token must be at least 3 and the widest filter, {self.max_filter_width}; "
                     f"got {self.max_characters_per_token}."
                 )
             if not self.use_character_projection and self.num_filters != self.projection_size:
@@ -312,10 +312,10 @@ class ElmoConfig(PretrainedConfig):
         if self.aligned and self.mix_layer_norm is not None:
             raise ValueError(f"mix_layer_norm must be None in an aligned model; got {self.mix_layer_norm!r}.")
         parts = len(self.adaptive_softmax_cutoffs or ())
-        if self.softmax == "adaptive" and self.output_size < self.adaptive_softmax_factor**parts:
+        if self.softmax == "adaptive" and self.output_size < self.adaptive_softmax_div_value**parts:
             raise ValueError(
-                f"adaptive_softmax_factor to the power of the number of cutoffs, {parts}, must be at most the output "
-                f"size, {self.output_size}; got {self.adaptive_softmax_factor:g}."
+                f"adaptive_softmax_div_value to the power of the number of cutoffs, {parts}, must be at most the output "
+                f"size, {self.output_size}; got {self.adaptive_softmax_div_value:g}."
             )
         if stored_hidden_size not in (None, self.hidden_size):
             raise ValueError(
@@ -355,23 +355,23 @@ class ElmoConfig(PretrainedConfig):
         return sum(count for _, count in self.filters)
 
     @property
-    def widest_filter(self) -> int:
+    def max_filter_width(self) -> int:
         return max(width for width, _ in self.filters)
 
     @property
-    def num_word_features(self) -> int:
+    def char_projection_input_size(self) -> int:
         """What the character projection takes: the lexicon's vector, if there is one, and the convolutions' outputs."""
         return self.num_filters + (self.lexicon_embedding_size or 0 if self.lexicon_size else 0)
 
     @property
-    def spells_bytes(self) -> bool:
+    def is_byte_level(self) -> bool:
         """Whether words are their UTF-8 bytes and nothing else, as in bilm-tf and AllenNLP."""
         marks = (self.character_bow_id, self.character_eow_id, self.character_pad_id)
         bytes_marks = (BOW_ID, EOW_ID, CHARACTER_PAD_ID)
         return self.input_type == CHARACTER_INPUT and not self.lexicon_size and marks == bytes_marks
 
     @property
-    def row_width(self) -> int:
+    def num_ids_per_word(self) -> int:
         """Ids of a word: its characters, and one before them for a lexicon; or its number in a vocabulary alone."""
         if self.input_type != CHARACTER_INPUT:
             return 1
@@ -388,7 +388,7 @@ class ElmoConfig(PretrainedConfig):
         return self.num_directions * self.output_size
 
     @property
-    def layer_sizes(self) -> list[int]:
+    def hidden_sizes(self) -> list[int]:
         """Sizes of the layers, word vectors first, which every direction has."""
         return [self.num_directions * self.projection_size, *[self.hidden_size] * self.num_hidden_layers]
 

@@ -181,7 +181,7 @@ class ElmoModel(ElmoPreTrainedModel):
             self.register_buffer("initial_hidden", torch.zeros(*directions, config.output_size))
             self.register_buffer("initial_cell", torch.zeros(*directions, config.cell_size))
         if config.aligned:
-            for layer, size in enumerate(config.layer_sizes):
+            for layer, size in enumerate(config.hidden_sizes):
                 self.register_buffer(f"alignment_{layer}", torch.eye(size))
         self.post_init()
         self.freeze()
@@ -324,7 +324,7 @@ class ElmoModel(ElmoPreTrainedModel):
         return torch.ones(embeds.shape[:2], dtype=torch.bool, device=embeds.device)
 
     def _check_ids(self, ids: Tensor) -> Tensor:
-        width = self.config.row_width
+        width = self.config.num_ids_per_word
         if self.char_encoder is not None and (ids.dim() != 3 or ids.shape[2] != width):
             raise ValueError(
                 f"input_ids must have shape [batch, words, {width}], character ids; got {list(ids.shape)}."
@@ -362,7 +362,7 @@ class ElmoModel(ElmoPreTrainedModel):
         """Ids of the words `<S>` and `</S>`, [2, M]; [0, M] if the model adds none; a lexicon's go first."""
         config = self.config
         if not config.sentence_boundaries:
-            return torch.zeros(0, config.row_width, dtype=torch.long, device=device)
+            return torch.zeros(0, config.num_ids_per_word, dtype=torch.long, device=device)
         bos, eos = config.bos_token_id, config.eos_token_id
         if bos is None or eos is None or max(bos, eos) >= config.vocab_size:
             raise ValueError(
@@ -688,8 +688,8 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
 FROZEN_BY_DEFAULT = ("char_encoder", "word_embeddings", "layers")
 
 
-class ElmoHead(ElmoPreTrainedModel):
-    """What both heads share: the biLM, frozen but for `config.trainable_parts`, dropout, and a linear layer."""
+class ElmoForClassificationBase(ElmoPreTrainedModel):
+    """What both heads share: the biLM, frozen but for `config.trainable_modules`, dropout, and a linear layer."""
 
     def __init__(self, config: ElmoConfig) -> None:
         super().__init__(config)
@@ -706,17 +706,17 @@ class ElmoHead(ElmoPreTrainedModel):
         return config.hidden_size
 
     def freeze(self) -> None:
-        """Train the parts of the biLM that `config.trainable_parts` names, and no others; the rest always trains.
+        """Train the parts of the biLM that `config.trainable_modules` names, and no others; the rest always trains.
 
         Raises ValueError if a name is no part.
         """
         super().freeze()
-        parts = self.config.trainable_parts
+        parts = self.config.trainable_modules
         known = {name for name, _ in self.elmo.named_modules() if name.split(".")[0] in FROZEN_BY_DEFAULT}
         unknown = [part for part in parts if part not in known]
         if unknown:
             raise ValueError(
-                "trainable_parts must name modules of the biLM such as 'char_encoder', 'layers' or 'layers.1'; "
+                "trainable_modules must name modules of the biLM such as 'char_encoder', 'layers' or 'layers.1'; "
                 f"got {unknown[0]!r}."
             )
         for name, parameter in self.elmo.named_parameters():
@@ -726,7 +726,7 @@ class ElmoHead(ElmoPreTrainedModel):
     def unfreeze(self, *parts: str) -> None:
         """Train these parts of the biLM too, all of it without a name; kept in the config."""
         present = [name for name in FROZEN_BY_DEFAULT if getattr(self.elmo, name) is not None]
-        self.config.trainable_parts = sorted({*self.config.trainable_parts, *(parts or present)})
+        self.config.trainable_modules = sorted({*self.config.trainable_modules, *(parts or present)})
         self.freeze()
 
     def get_input_embeddings(self) -> Any:
@@ -743,7 +743,7 @@ class ElmoHead(ElmoPreTrainedModel):
         return loss + strength * weights.square().sum().to(loss.dtype)
 
 
-class ElmoForTokenClassification(ElmoHead):
+class ElmoForTokenClassification(ElmoForClassificationBase):
     """A label for each word: parts of speech, named entities."""
 
     _auto_class = "AutoModelForTokenClassification"
@@ -774,7 +774,7 @@ class ElmoForTokenClassification(ElmoHead):
         return TokenClassifierOutput(loss=loss, logits=logits, hidden_states=output.hidden_states)
 
 
-class ElmoForSequenceClassification(ElmoHead):
+class ElmoForSequenceClassification(ElmoForClassificationBase):
     """A label or a number for each sentence, from the mean and the maximum of its words' vectors."""
 
     _auto_class = "AutoModelForSequenceClassification"

@@ -133,7 +133,7 @@ class ElmoSoftmax(nn.Module):
         if self.kind == "adaptive":
             cutoffs = config.adaptive_softmax_cutoffs or ()
             self.adaptive = nn.AdaptiveLogSoftmaxWithLoss(
-                size, words, cutoffs, div_value=config.adaptive_softmax_factor
+                size, words, cutoffs, div_value=config.adaptive_softmax_div_value
             )
             for module in self.adaptive.modules():
                 if isinstance(module, nn.Linear):

@@ -72,7 +72,7 @@ class EmbedColumns:
         else:
             rows = (read_words if self.kind == WORDS else read_texts)(columns[0])
         encoder = spark_model.worker_encoder(self.model, self.device, self.dtype)
-        vectors = encoder.vector_kind(self.layer, dtype=torch.float32)
+        vectors = encoder.vector_spec(self.layer, dtype=torch.float32)
         windows = self._windows(rows)
         first_token = 0
         for window in encoder.encode_windows(windows, vectors, self.batch_size, self.max_tokens_per_batch):

@@ -8,7 +8,7 @@ import torch
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasInputCols, HasOutputCol
 
-from ..encode.vectors import parse_dtype, vector_kind
+from ..encode.vectors import parse_dtype, vector_spec
 from . import model as spark_model
 
 _LAYER_NAME = re.compile(r"elmo|word_emb|lstm_outputs[1-9][0-9]*")
@@ -107,7 +107,7 @@ class ElmoParams(HasInputCols, HasOutputCol):
         """The numbers a vector of this model and layer; None without a model."""
         if not self.isDefined("modelPath"):
             return self._value("dimension")
-        return vector_kind(self._config(), self.getPoolingLayer(), None, False, torch.float32).shape[0]
+        return vector_spec(self._config(), self.getPoolingLayer(), None, False, torch.float32).shape[0]
 
     def setModelPath(self: P, value: str) -> P:
         """The model's folder as the workers see it, or its name among Spark's files (`addFile`, `--archives`)."""

@@ -61,11 +61,11 @@ def _sentences(arguments: argparse.Namespace) -> list[Any]:
 
 
 def _perplexity(arguments: argparse.Namespace) -> int:
-    from ..scorer import ElmoScorer, perplexity_of
+    from ..scorer import ElmoScorer, perplexity_from_scores
 
     scorer = ElmoScorer.from_pretrained(arguments.model, arguments.device)
     scores = scorer.score(_sentences(arguments), arguments.carry_states)
-    result = perplexity_of(scores)
+    result = perplexity_from_scores(scores)
     if arguments.per_sentence or arguments.per_word:
         for score in scores:
             print(f"{score.log_prob:.4f}\t{' '.join(score.words)}")

@@ -26,7 +26,7 @@ TRAINING_FIELDS = (
     "softmax",
     "num_sampled_words",
     "adaptive_softmax_cutoffs",
-    "adaptive_softmax_factor",
+    "adaptive_softmax_div_value",
     "lstm_dropout",
 )
 

@@ -12,7 +12,7 @@ from helpers.small_models import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modeling_elmo.scorer import perplexity_of
+from modeling_elmo.scorer import perplexity_from_scores
 from modeling_elmo.vocabulary import LmVocabulary
 
 sys.path.append(str(ROOT / "benchmarks"))
@@ -77,7 +77,7 @@ def test_backward_is_forward_on_reversed_text(sentences: list[list[str]]) -> Non
 
 
 def test_every_word_and_end_counts_once_in_the_perplexity() -> None:
-    result = perplexity_of(scorer_of(TEXT).score([["a", "b"], ["x"]]))
+    result = perplexity_from_scores(scorer_of(TEXT).score([["a", "b"], ["x"]]))
     product = 0.6 * (1 / 3 + 0.175) * 0.825 * 0.05 * 0.3
     assert result.forward == pytest.approx(product ** (-1 / 5), rel=1e-12)
     assert (result.sentences, result.predictions, result.unknown) == (2, 5, 1)

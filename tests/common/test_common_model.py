@@ -80,7 +80,7 @@ class ElmoModelTester:
             cell_size=24,
             num_hidden_layers=self.num_hidden_layers,
             word_vocab_size=20,
-            trainable_parts=["char_encoder", "layers"],
+            trainable_modules=["char_encoder", "layers"],
         )
 
     def random_words(self, config: ElmoConfig) -> Tensor:
@@ -113,7 +113,7 @@ class ElmoWordModelTester(ElmoModelTester):
             num_hidden_layers=self.num_hidden_layers,
             stored_initial_state=True,
             word_vocab_size=20,
-            trainable_parts=["word_embeddings", "layers"],
+            trainable_modules=["word_embeddings", "layers"],
         )
 
     def random_words(self, config: ElmoConfig) -> Tensor:

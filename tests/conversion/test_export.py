@@ -99,7 +99,7 @@ def test_a_softmax_goes_into_its_own_file_with_the_vocabulary(tmp_path: Path) ->
 
 
 def test_an_adaptive_softmax_has_no_place(tmp_path: Path) -> None:
-    save_language_model(tmp_path / "model", softmax="adaptive", adaptive_softmax_factor=2.0)
+    save_language_model(tmp_path / "model", softmax="adaptive", adaptive_softmax_div_value=2.0)
     summary = export(tmp_path / "model", tmp_path / "old").summary()
     assert "left out: the head (softmax.adaptive." in summary
     assert not {"lm_softmax_weights.hdf5", "vocab.txt"} & set(files(tmp_path / "old"))

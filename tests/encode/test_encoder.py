@@ -257,7 +257,7 @@ def test_windows_are_read_when_they_are_needed(encoder: ElmoEncoder) -> None:
             read += 1
             yield Window([["the", "bank"]] * 3, label=number)
 
-    kind = encoder.vector_kind()
+    kind = encoder.vector_spec()
     done = encoder.encode_windows(windows(), kind)
     for number in range(5):
         assert next(done).label == number
@@ -266,7 +266,7 @@ def test_windows_are_read_when_they_are_needed(encoder: ElmoEncoder) -> None:
 
 
 def test_a_window_does_not_depend_on_the_others(encoder: ElmoEncoder) -> None:
-    kind = encoder.vector_kind()
+    kind = encoder.vector_spec()
     alone = [next(encoder.encode_windows([Window(part)], kind)).vectors for part in (SENTENCES, TEXTS, [])]
     together = list(encoder.encode_windows([Window(part) for part in (SENTENCES, TEXTS, [])], kind))
     for a, b in zip(alone, together, strict=True):
@@ -464,7 +464,7 @@ def test_gpu_copies_arrive_whole() -> None:
 
 
 def test_the_batches_that_a_cpu_gets(encoder: ElmoEncoder) -> None:
-    kind = encoder.vector_kind()
+    kind = encoder.vector_spec()
 
     def sizes(sentences: int = 300, words: int = 1, **limits: int) -> list[int]:
         seen: list[int] = []

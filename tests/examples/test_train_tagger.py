@@ -109,7 +109,7 @@ def test_from_files_to_tags_of_raw_text(
     ]
     model = AutoModelForTokenClassification.from_pretrained(tmp_path / "tagger")
     assert model.dtype == torch.float32
-    assert model.config.trainable_parts == []
+    assert model.config.trainable_modules == []
     original = ElmoModel.from_pretrained(tmp_path / "model", dtype=torch.float32)
     frozen = dict(model.elmo.named_parameters())
     assert all(

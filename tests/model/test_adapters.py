@@ -132,7 +132,7 @@ def test_a_bias_that_the_recurrence_would_leave_out_is_refused() -> None:
 
 
 def language_model(softmax: str) -> Any:
-    config = tiny_config(word_vocab_size=20, softmax=softmax, num_sampled_words=5, adaptive_softmax_factor=2.0)
+    config = tiny_config(word_vocab_size=20, softmax=softmax, num_sampled_words=5, adaptive_softmax_div_value=2.0)
     model = lively(ElmoForPreTraining(config))
     return peft.get_peft_model(
         model, peft.LoraConfig(r=2, target_modules=r"softmax\.(linear|adaptive\.(head|tail\.\d\.\d))")

@@ -44,16 +44,16 @@ def test_the_bilm_is_frozen_until_it_is_told_otherwise_part_by_part(kind: type, 
     model.unfreeze()
     assert trainable(model) == {name for name, _ in model.named_parameters()}
     model.save_pretrained(tmp_path)
-    assert kind.from_pretrained(tmp_path).config.trainable_parts == ["char_encoder", "layers", "layers.1"]
+    assert kind.from_pretrained(tmp_path).config.trainable_modules == ["char_encoder", "layers", "layers.1"]
     assert trainable(kind.from_pretrained(tmp_path)) == trainable(model)
-    assert trainable(kind.from_pretrained(tmp_path, trainable_parts=[])) == {*MIX, *CLASSIFIER}
+    assert trainable(kind.from_pretrained(tmp_path, trainable_modules=[])) == {*MIX, *CLASSIFIER}
 
 
 @pytest.mark.parametrize("kind", HEADS)
 @pytest.mark.parametrize("part", ["layer", "layers.7", "scalar_mixes", ""])
 def test_a_part_that_is_not_there_is_named(kind: type, part: str) -> None:
     with pytest.raises(ValueError, match=f"got '{part}'"):
-        head(kind, trainable_parts=[part])
+        head(kind, trainable_modules=[part])
 
 
 @pytest.mark.parametrize("kind", HEADS)
@@ -68,7 +68,7 @@ def test_gradients_reach_the_mix_and_the_classifier_alone(kind: type) -> None:
 
 
 def test_an_early_layer_alone_learns_through_the_frozen_ones_above() -> None:
-    model = head(ElmoForTokenClassification, trainable_parts=["layers.0"]).train()
+    model = head(ElmoForTokenClassification, trainable_modules=["layers.0"]).train()
     batch = inputs(SENTENCES)
     model(**batch, labels=torch.zeros(batch["attention_mask"].shape, dtype=torch.long)).loss.backward()
     learns = {

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modeling_elmo import ElmoEncoder
-from modeling_elmo.bundled import bundled_model
+from modeling_elmo.bundled import bundled_model_path
 from modeling_elmo.model import linear_elmo
 from modeling_elmo.model.linear_elmo import can_pack, can_quantize, product, quantize, quantized_multiplier
 from modeling_elmo.model.lstm_elmo import projected_lstm
@@ -74,7 +74,7 @@ def test_vectors_of_a_trained_model_in_eight_bits(batch_size: int) -> None:
         assert ours.dtype == torch.float32
         assert not len(ours) or torch.cosine_similarity(ours, theirs, dim=-1).min() >= COSINE
         assert not len(ours) or not torch.equal(ours, theirs), "it is another computation"
-    assert encoder.fingerprint() != ElmoEncoder.from_pretrained(bundled_model(), device="cpu").fingerprint()
+    assert encoder.fingerprint() != ElmoEncoder.from_pretrained(bundled_model_path(), device="cpu").fingerprint()
 
 
 @quantizes

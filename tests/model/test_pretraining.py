@@ -21,7 +21,7 @@ WORDS = ["<S>", "</S>", "<UNK>", "the", "bank", "of", "money", "river", "and", "
 
 
 def language_model(seed: int = 0, **fields: Any) -> ElmoForPreTraining:
-    vocabulary = {"word_vocab_size": len(WORDS), "word_bos_id": 0, "word_eos_id": 1, "adaptive_softmax_factor": 2.0}
+    vocabulary = {"word_vocab_size": len(WORDS), "word_bos_id": 0, "word_eos_id": 1, "adaptive_softmax_div_value": 2.0}
     return lively(ElmoForPreTraining(tiny_config(**{**vocabulary, **fields})), seed).double()
 
 
@@ -240,4 +240,4 @@ def test_a_language_model_needs_a_vocabulary_and_rising_cutoffs() -> None:
     with pytest.raises(ValueError, match="rising integers between 0 and word_vocab_size, 13"):
         language_model(softmax="adaptive", adaptive_softmax_cutoffs=[4, 13])
     with pytest.raises(ValueError, match="must be at most the output size, 8; got 4"):
-        language_model(softmax="adaptive", adaptive_softmax_factor=4.0)
+        language_model(softmax="adaptive", adaptive_softmax_div_value=4.0)

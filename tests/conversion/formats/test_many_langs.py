@@ -322,7 +322,7 @@ def test_plain_elmo_knows_nothing_of_it(tmp_path: Path) -> None:
     assert settings["input_type"] == "characters"
     assert not (tmp_path / "lexicon.json").exists()
     assert not [name for name in model.state_dict() if "lexicon" in name]
-    assert model.config.spells_bytes
+    assert model.config.is_byte_level
 
 
 @pytest.mark.parametrize(
