@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
+from modeling_elmo.files import atomic_folder
 from modeling_elmo.model.configuration_elmo import ElmoConfig
 
 from .mapping.options import parse
 from .mapping.tensor_ops import Array
 from .model_files import write_weights
-from .output_folder import new_folder
 
 MARKER = "config.json"
 _WEIGHTS = "model.safetensors"
@@ -105,7 +105,7 @@ def add_alignment(folder: str | Path, matrices: Sequence[str | Path | Array]) ->
     dtype = next(iter(state.values())).dtype
     for layer, array in enumerate(arrays):
         state[f"{prefix}alignment_{layer}"] = torch.from_numpy(np.ascontiguousarray(array)).to(dtype)
-    with new_folder(folder, True, MARKER) as new:
+    with atomic_folder(folder, True, MARKER) as new:
         ignored = shutil.ignore_patterns(_WEIGHTS, MARKER, "__pycache__")
         shutil.copytree(folder, new, ignore=ignored, dirs_exist_ok=True)
         config.save_pretrained(new)

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 
 from modeling_elmo._version import __version__
+from modeling_elmo.files import atomic_folder, check_output_folder
 from modeling_elmo.model.configuration_elmo import WORD_INPUT, ElmoConfig
 from modeling_elmo.model.tokenization_elmo import ElmoTokenizer
+from modeling_elmo.remote_code import write_code
 from modeling_elmo.vocabulary import LmVocabulary
 
 from . import card
@@ -22,8 +24,7 @@ from .formats.many_langs import lexicon_tokenizer
 from .mapping.layouts import SOFTMAX_NAMES, Contents, recognise
 from .mapping.name_map import check, entries, source_shapes, to_model
 from .mapping.options import config_from_options
-from .model_files import DTYPES, state_dict, write_code, write_weights
-from .output_folder import check_output, new_folder
+from .model_files import DTYPES, state_dict, write_weights
 from .sentence_transformers_files import write_sentence_transformers_files
 from .source.fetch import Source, SourceFile, resolve
 
@@ -238,7 +239,7 @@ def convert(
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}.")
     output = Path(output)
-    check_output(output, overwrite, MARKER)
+    check_output_folder(output, overwrite, MARKER)
     found = resolve(source, weights, options, vocab, softmax, language_model)
     known = found.checkpoint
     language = language or (known.language if known else None)
@@ -272,7 +273,7 @@ def convert(
     )
     files = config.conversion["files"]
     provenance = {f"{what}_sha256": file["sha256"] for what, file in files.items()}
-    with new_folder(output, overwrite, MARKER) as folder:
+    with atomic_folder(output, overwrite, MARKER) as folder:
         config.save_pretrained(folder)
         write_weights(folder / "model.safetensors", loaded.state, {"tool": config.conversion["tool"], **provenance})
         tokenizer.save_pretrained(folder)

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from modeling_elmo.files import atomic_folder
 from modeling_elmo.model.configuration_elmo import ElmoConfig
 
 from .export import MARKER, write_hdf5
 from .mapping.layouts import LAYOUTS, Contents
 from .mapping.name_map import entries, source_shapes
 from .mapping.options import options_from_config
-from .output_folder import new_folder
 
 CONFIG: dict[str, Any] = {
     "cell_size": 64,
@@ -47,7 +47,7 @@ def write_demo(
     for name, shape in shapes.items():
         fan_in = int(np.prod(shape[:-1])) if len(shape) > 1 and name != "char_embed" else 1
         arrays[name] = (1.5 * random.standard_normal(shape) / np.sqrt(fan_in)).astype(np.float32)
-    with new_folder(Path(folder), overwrite, MARKER) as new:
+    with atomic_folder(Path(folder), overwrite, MARKER) as new:
         (new / "options.json").write_text(
             json.dumps(options_from_config(architecture), indent=2) + "\n", encoding="utf-8"
         )

@@ -17,15 +17,15 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from modeling_elmo.files import atomic_folder, check_output_folder
 from modeling_elmo.model.configuration_elmo import ALPHABET_SIZE, CHARACTER_INPUT, WORD_INPUT, ElmoConfig
+from modeling_elmo.optional import import_h5py
 
 from .formats.allennlp_names import MIX_FILE
-from .formats.hdf5 import import_h5py
 from .mapping.layouts import LAYOUTS, SOFTMAX_NAMES, Contents, layout_named
 from .mapping.name_map import entries, from_model, target_shapes
 from .mapping.options import config_from_options, options_from_config, parse
 from .mapping.tensor_ops import Array
-from .output_folder import check_output, new_folder
 
 MARKER = "options.json"  # a folder with it may be overwritten
 SOFTMAX_FILE = "lm_softmax_weights.hdf5"
@@ -198,7 +198,7 @@ def export(folder: str | Path, output: str | Path, *, overwrite: bool = False) -
         ImportError: h5py is not installed.
     """
     folder, output = Path(folder), Path(output)
-    check_output(output, overwrite, MARKER)
+    check_output_folder(output, overwrite, MARKER)
     import_h5py()
     config = _read_config(folder)
     _refuse_what_has_no_place(config)
@@ -210,7 +210,7 @@ def export(folder: str | Path, output: str | Path, *, overwrite: bool = False) -
     arrays = from_model(table, {name: tensor.numpy() for name, tensor in state.items() if name not in outside})
     has_softmax = all(name in state for name in _SOFTMAX.values())
     mix = scalar_mix_state(state)
-    with new_folder(output, overwrite, MARKER) as new:
+    with atomic_folder(output, overwrite, MARKER) as new:
         (new / "options.json").write_bytes(_options_text(config, contents).encode())
         write_hdf5(new / "lm_weights.hdf5", arrays)
         if has_softmax:

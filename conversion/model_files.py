@@ -3,7 +3,6 @@
 
 import json
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 
 import torch
@@ -44,10 +43,3 @@ def write_weights(path: Path, state: dict[str, torch.Tensor], metadata: dict[str
         if len(text) <= length:
             file.seek(8)
             file.write(text.ljust(length))
-
-
-def write_code(folder: Path) -> None:
-    """The files by which `trust_remote_code=True` loads the model where this package is not installed."""
-    for file in resources.files("modeling_elmo.model").iterdir():
-        if file.name.endswith("_elmo.py"):
-            (folder / file.name).write_bytes(file.read_bytes())

@@ -146,7 +146,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", type=Path, required=True, help="CoNLL file to learn from")
     parser.add_argument("--dev", type=Path, required=True, help="CoNLL file to measure on")
-    parser.add_argument("--model", default=str(bundled_model_path()), help="folder or repository (default: elmo-small-en)")
+    parser.add_argument(
+        "--model", default=str(bundled_model_path()), help="folder or repository (default: elmo-small-en)"
+    )
     parser.add_argument("--output", type=Path, default=Path("tagger"), help="folder for the tagger (default: tagger)")
     parser.add_argument("--column", type=int, help="the tag's column, from 1 (default: UPOS of CoNLL-U, 2 elsewhere)")
     parser.add_argument("--epochs", type=float, default=3, help="default: 3")

@@ -8,21 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from modeling_elmo.optional import import_h5py
+
 from ..mapping.layouts import SOFTMAX_NAMES, Shape
 from ..mapping.tensor_ops import Array
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _DAMAGE = (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, MemoryError)  # what h5py makes of it
 _LARGEST_RATIO = 1100  # of deflate is 1032
-
-
-def import_h5py() -> Any:
-    """The h5py module; ImportError says how to get it."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError("reading and writing old checkpoints needs h5py: pip install modeling_elmo[hdf5]") from error
-    return h5py
 
 
 @contextmanager

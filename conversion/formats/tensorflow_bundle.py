@@ -6,7 +6,6 @@ has found nothing in the table that would end the process.
 """
 
 import glob
-import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from modeling_elmo.optional import import_tensorflow
 
 from ..mapping.layouts import Shape
 from ..mapping.tensor_ops import Array
@@ -27,18 +28,6 @@ _LATEST = re.compile(r'^model_checkpoint_path:\s*"(?:.*[/\\])?([^"/\\]+)"', re.M
 # Kept by training programs beside the model's variables: counters, and what optimizers remember of a variable.
 _COUNTERS = ("global_step", "train_perplexity", "beta1_power", "beta2_power")
 _SLOT = re.compile(r"(.+)/(?:Adagrad|Adam|Adam_1|Momentum|RMSProp|RMSProp_1|Adadelta|Adadelta_1|Ftrl|Ftrl_1)")
-
-
-def import_tensorflow() -> Any:
-    """The tensorflow module; ImportError says how to get it."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no lines about instruction sets
-    try:
-        import tensorflow
-    except ImportError as error:
-        raise ImportError(
-            "reading TensorFlow's checkpoints needs tensorflow: pip install modeling_elmo[tensorflow]"
-        ) from error
-    return tensorflow
 
 
 def index_of(prefix: Path) -> Path:

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..embed.files import SENTENCE_TO_INDEX, SentenceKeys, hdf5_path, import_h5py
+from ..embed.files import SENTENCE_TO_INDEX, SentenceKeys, hdf5_path
 from ..model.modeling_elmo import ElmoStates
+from ..optional import import_h5py
 from .inputs import DEFAULT_OPTIONS_FILE, DEFAULT_WEIGHT_FILE, Words, batch_to_ids, load_model
 
 

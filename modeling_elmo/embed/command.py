@@ -12,7 +12,7 @@ from transformers.utils import logging
 from ..bundled import BUNDLED
 from ..encoder import ElmoEncoder
 from ..model.splitting_elmo import SPLITTERS
-from .files import import_h5py
+from ..optional import import_h5py
 from .inputs import FORMATS, Input
 from .job import HDF5, HDF5_LAYERS, EmbedJob, EmbedOptions
 from .rows import ERRORS

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..encode.output import from_arrow
+from ..optional import import_h5py
 
 EMBEDDING, INDEX, SENTENCE, WORDS = "embedding", "index", "sentence", "words"
 SENTENCE_TO_INDEX = "sentence_to_index"
@@ -115,13 +116,6 @@ def write_hdf5(file: BinaryIO, tables: Tables, sentence_keys: bool, forget_sente
         if not forget_sentences:
             dataset = h5.create_dataset(SENTENCE_TO_INDEX, (1,), dtype=import_h5py().string_dtype())
             dataset[0] = json.dumps(sentence_to_index)
-
-
-def import_h5py() -> Any:
-    """The h5py module; ImportError says how to get it."""
-    from ..conversion.formats.hdf5 import import_h5py as imported
-
-    return imported()
 
 
 def hdf5_path(sentence: str) -> str:

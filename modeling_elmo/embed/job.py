@@ -24,10 +24,11 @@ from ..encode.output import to_arrow
 from ..encode.stream import EncodedWindow, counting_on
 from ..encode.vectors import ALL_LAYERS
 from ..encoder import ElmoEncoder
+from ..files import atomic_file, fsync_folder, write_json
 from .files import EMBEDDING, INDEX, SENTENCE, WORDS, write_hdf5, write_npz, write_safetensors
 from .inputs import Input
 from .rows import STOP, RowPolicy, Shard, shard_windows, warn
-from .shards import MANIFEST, ShardFolder, Statistics, read_json, sync_folder, whole_file, write_json
+from .shards import MANIFEST, ShardFolder, Statistics, read_json
 
 FOLDERS = {".parquet": "parquet", ".arrow": "arrow"}
 FILES = {".safetensors": write_safetensors, ".npz": write_npz, ".hdf5": write_hdf5, ".h5": write_hdf5}
@@ -205,11 +206,11 @@ class EmbedJob:
 
     def _finish(self, manifest: dict[str, Any]) -> None:
         if self._write_file is not None:
-            with whole_file(self.output) as file:
+            with atomic_file(self.output) as file:
                 self._write_file(file, self.shards.tables)
             write_json(self.file_manifest, manifest)
             shutil.rmtree(self.folder)
-            sync_folder(self.output.parent)
+            fsync_folder(self.output.parent)
         else:
             write_json(self.folder / MANIFEST, manifest)
 

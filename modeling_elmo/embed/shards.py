@@ -1,16 +1,16 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """Files that are complete or absent, whenever the process is killed, and the manifest of what they belong to."""
 
-import contextlib
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from ..files import atomic_file
 
 # Readers of a folder of Parquet or Arrow files pass over names that begin like this.
 MANIFEST = "_manifest.json"
@@ -30,37 +30,6 @@ class Statistics:
     def add(self, other: "Statistics") -> None:
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes its name when all of it is on the disk. What an earlier attempt left is replaced."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("w+b") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """See to it that the names in a folder are on the disk, where the system knows how."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    with whole_file(path) as file:
-        file.write((json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
@@ -83,7 +52,7 @@ class ShardFolder:
 
     def write(self, index: int, table: pa.Table, statistics: Statistics) -> None:
         table = table.replace_schema_metadata({_STATISTICS: json.dumps(asdict(statistics))})
-        with whole_file(self.path(index)) as file:
+        with atomic_file(self.path(index)) as file:
             if self.suffix == "parquet":
                 # Vectors neither repeat nor shrink.
                 pq.write_table(table, file, compression="none", use_dictionary=False, write_statistics=False)

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ..embed.shards import whole_file
+from ..files import atomic_file
 from ..model.modeling_elmo import ElmoForPreTraining, ElmoStates
 from ..model.softmax_elmo import IGNORED
 from ..model.tokenization_elmo import ElmoTokenizer
@@ -95,7 +95,7 @@ class RandomState(TrainerCallback):
         states = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
             states["cuda"] = torch.cuda.get_rng_state()
-        with whole_file(_checkpoint_file(args, state.global_step, _LAST)) as file:
+        with atomic_file(_checkpoint_file(args, state.global_step, _LAST)) as file:
             file.write(save(states))
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

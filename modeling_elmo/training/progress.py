@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ..embed.shards import whole_file
+from ..files import atomic_file
 
 UNLIMITED_STEPS = 10**9  # Trainer needs a number for a dataset without a length
 LR_SCHEDULER_TYPES = ("cosine", "linear", "constant", "constant_with_warmup", "warmup_stable_decay")
@@ -66,7 +66,7 @@ class ProgressCallback(TrainerCallback):
             control.should_evaluate = args.eval_strategy != "no"
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        with whole_file(self._file(args, state)) as file:
+        with atomic_file(self._file(args, state)) as file:
             file.write(json.dumps({"words": self.words, "seconds": self.seconds}).encode())
 
     def _update_clock(self, args: Any) -> None:

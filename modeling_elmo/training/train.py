@@ -13,6 +13,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 from ..model.configuration_elmo import WORD_INPUT, ElmoConfig
 from ..model.modeling_elmo import ElmoForPreTraining
 from ..model.tokenization_elmo import ElmoTokenizer
+from ..remote_code import write_code
 from ..vocabulary import LmVocabulary
 from .callbacks import CarriedStates, LanguageModelCollator, LossCurve, RandomState, last_whole_checkpoint
 from .optimizers import DEFAULT_MUON_LEARNING_RATE, OPTIMIZERS, create_optimizer
@@ -256,8 +257,6 @@ def train(options: TrainOptions) -> ElmoForPreTraining:
 
 def save(model: ElmoForPreTraining, tokenizer: ElmoTokenizer, vocabulary: LmVocabulary, folder: Path) -> None:
     """A model folder that loads anywhere."""
-    from ..conversion.model_files import write_code
-
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     vocabulary.write(folder)

@@ -35,7 +35,7 @@ from modeling_elmo.conversion.convert import convert
 from modeling_elmo.conversion.export import export
 from modeling_elmo.conversion.formats import many_langs
 from modeling_elmo.conversion.mapping.layouts import recognise
-from modeling_elmo.conversion.model_files import write_code
+from modeling_elmo.remote_code import write_code
 
 SENTENCES = [
     ["the", "bank", "2024", "zzz!", "Müller", "東京x", "Müllers"],
