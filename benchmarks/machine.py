@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""What every figure is stamped with: the machine, the versions, the command."""
+"""Helpers of all benchmarks: interleaved timing, and a description of the machine for every result."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ import transformers
 
 
 def cpu_name() -> str:
-    """The processor's name as the system gives it, with its instruction sets that matter here."""
+    """Return the name of the processor and its relevant instruction sets."""
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     fields = dict(line.split("\t: ", 1) if "\t: " in line else (line, "") for line in text.splitlines())
     name = next((value for key, value in fields.items() if key.strip() == "model name"), platform.processor())
@@ -22,19 +22,19 @@ def cpu_name() -> str:
     return f"{name} ({', '.join(sets)})"
 
 
-def in_turns(ways: Mapping[str, Callable[[], object]], repeat: int) -> dict[str, list[float]]:
-    """Seconds of each run of each way; they take turns, so that a slow spell of the machine hits all alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+def run_interleaved(functions: Mapping[str, Callable[[], object]], repeat: int) -> dict[str, list[float]]:
+    """Run the functions alternately, so that noise of the machine affects all of them, and return seconds per run."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repeat):
-        for name, way in ways.items():
+        for name, function in functions.items():
             start = time.perf_counter()
-            way()
+            function()
             seconds[name].append(time.perf_counter() - start)
     return seconds
 
 
-def stamp() -> dict[str, str | int]:
-    """Machine, versions and command, for JSON or print."""
+def environment_info() -> dict[str, str | int]:
+    """Return machine, versions, and command, for a JSON report."""
     return {
         "command": " ".join(["python", *sys.argv]),
         "cpu": cpu_name(),

@@ -1,13 +1,13 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Words a second of ElmoEmbeddings in Spark's `local[N]`, beside N processes with an ElmoEncoder each.
+"""Words per second of ElmoEmbeddings in Spark's `local[N]` and of N processes with an ElmoEncoder each.
 
     python benchmarks/spark.py [--model FOLDER | --preset small] [--text FILE] [--sentences 2000] [--workers 2]
                                [--repeat 3]
 
-FILE holds one sentence a line, words separated by blanks; without a model, one of the preset's size with random
-weights. Every process computes with one thread, on the CPU, and starts with its model loaded. Both ways take turns;
-printed is the median. Spark's vectors are summed up and thrown away, so that no disk is measured; the sums of both
-ways must agree, or nothing is printed.
+FILE has one sentence per line, words separated by whitespace. Without --model, the model has the preset's size and
+random weights. Every process computes with one thread on the CPU, and its model is loaded in advance. Both methods run
+alternately; the result is the median. Spark's vectors are summed and discarded, so that no disk is measured. If the
+sums of both methods differ, nothing is printed.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from machine import in_turns, stamp
+from machine import environment_info, run_interleaved
 from pyspark import __version__ as pyspark_version
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -32,17 +32,17 @@ from modeling_elmo import ElmoConfig, ElmoModel, ElmoTokenizer
 from modeling_elmo.encoder import ElmoEncoder
 from modeling_elmo.spark import ElmoEmbeddings
 
-_encoder: list[ElmoEncoder] = []  # of a process of the pool
+_encoder: list[ElmoEncoder] = []  # encoder of this process of the pool
 
 
 def start_process(model: str) -> None:
-    """Load the model with which this process will compute."""
+    """Load the model of this process."""
     torch.set_num_threads(1)
     _encoder.append(ElmoEncoder.from_pretrained(model, device="cpu"))
 
 
 def embed(sentences: list[list[str]]) -> tuple[int, float]:
-    """Number of words, and the sum of the vectors' first numbers."""
+    """Return the number of words, and the sum of the first values of their vectors."""
     vectors = _encoder[0].encode(sentences)
     return sum(map(len, vectors)), float(sum(rows[:, 0].sum(dtype=np.float64) for rows in vectors))
 
@@ -51,8 +51,8 @@ def main() -> None:
     """Measure and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", help="folder of a converted model")
-    parser.add_argument("--preset", default="small", help="architecture for random weights: small, medium, original")
-    parser.add_argument("--text", type=Path, help="sentences, one a line (default: four sentences, repeated)")
+    parser.add_argument("--preset", default="small", help="architecture for random weights: small (default), ...")
+    parser.add_argument("--text", type=Path, help="file with one sentence per line (default: four sentences, repeated)")
     parser.add_argument("--sentences", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=3)
@@ -81,7 +81,7 @@ def main() -> None:
         spark = builder.getOrCreate()
         spark.sparkContext.setLogLevel("ERROR")
         rows = [(part, words) for part in range(count) for words in parts[part]]
-        # One partition a worker, and the rows in Spark's memory before the clock runs.
+        # One partition per worker. The rows are cached before timing starts.
         rdd = spark.sparkContext.parallelize(rows, count)
         data = spark.createDataFrame(rdd, "part int, words array<string>").cache()
         data.count()
@@ -98,12 +98,12 @@ def main() -> None:
             results = pool.map(embed, parts, chunksize=1)
             return sum(words for words, _ in results), sum(total for _, total in results)
 
-        ways: dict[str, Callable[[], tuple[int, float]]] = {"encoder processes": in_processes, "Spark": in_spark}
-        results = [way() for way in ways.values()]  # also loads the models
+        methods: dict[str, Callable[[], tuple[int, float]]] = {"encoder processes": in_processes, "Spark": in_spark}
+        results = [method() for method in methods.values()]  # loads the models, too
         words = results[0][0]
         if results[1][0] != words or abs(results[0][1] - results[1][1]) > 1e-6 * words:
-            raise SystemExit(f"the ways disagree: {results}; no figures")
-        seconds = in_turns(ways, arguments.repeat)
+            raise SystemExit(f"The methods disagree: {results}")
+        seconds = run_interleaved(methods, arguments.repeat)
         pool.close()
         pool.join()
         spark.stop()
@@ -111,7 +111,9 @@ def main() -> None:
     ratio = round(figures["Spark"] / figures["encoder processes"], 3)
     record = {"pyspark": pyspark_version, "workers": count, "sentences": len(sentences), "words": words}
     record |= {"model": arguments.model or f"{arguments.preset}, random weights"}
-    print(json.dumps({**stamp(), **record, "words_per_second": figures, "spark_to_processes": ratio}, indent=2))
+    print(
+        json.dumps({**environment_info(), **record, "words_per_second": figures, "spark_to_processes": ratio}, indent=2)
+    )
 
 
 if __name__ == "__main__":

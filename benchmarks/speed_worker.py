@@ -1,11 +1,11 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""One contender of `speed.py` in its own process: reads a JSON request a line, answers with a JSON line.
+"""Worker process of `speed.py` for one system. It reads one JSON request per line and writes one JSON response each.
 
-    python speed_worker.py CONTENDER WEIGHTS SENTENCES THREADS DEVICE
+    python speed_worker.py SYSTEM WEIGHTS SENTENCES THREADS DEVICE
 
-CONTENDER is `elmo-DTYPE`, `elmo-DTYPE-RECURRENCE`, `allennlp` or `simple_elmo`; the last two need an environment with
-AllenNLP 2.10.1 or simple_elmo. WEIGHTS is a folder with options.json and lm_weights.hdf5. Only what the contender needs
-is imported, so that this file runs in any of these environments.
+SYSTEM is `elmo-DTYPE`, `elmo-DTYPE-RECURRENCE`, `allennlp`, or `simple_elmo`; the last two require an environment with
+AllenNLP 2.10.1 or simple_elmo. WEIGHTS is a folder with options.json and lm_weights.hdf5. Only the packages of the
+system are imported, so that this file runs in each of these environments.
 """
 
 import json
@@ -22,16 +22,16 @@ from typing import Any
 import numpy as np
 
 Batch = list[list[str]]
-Layers = list[np.ndarray]  # [layers, words, size] a sentence
+Layers = list[np.ndarray]  # one array [layers, words, size] per sentence
 
 
-def finish(model: Any) -> None:
-    """Wait until the gradients are there."""
+def synchronize_gradients(model: Any) -> None:
+    """Wait until the gradients are computed."""
     next(p.grad for p in model.parameters() if p.grad is not None).flatten()[0].item()
 
 
 class Elmo:
-    """ELMo as it is here, converted weights, stateless."""
+    """`ElmoModel` with converted weights, stateless."""
 
     def __init__(self, name: str, weights: str, threads: int, device: str) -> None:
         import torch
@@ -40,15 +40,17 @@ class Elmo:
         from modeling_elmo.conversion.convert import convert
 
         torch.set_num_threads(threads)
-        _, dtype, *recurrence = name.split("-")
+        _, dtype, *variant = name.split("-")
         folder = Path(weights) / "converted"
         if not (folder / "config.json").exists():
             convert(weights, folder, language="en")
         self.torch, self.tokenizer = torch, ElmoTokenizer()
         self.model = ElmoModel.from_pretrained(folder, dtype=getattr(torch, dtype)).eval().to(device)
-        self.model.config.recurrence = recurrence[0] if recurrence else "auto"
+        self.model.config.lstm_implementation = "eager" if "reference" in variant else "auto"
+        self.model.config.lstm_weight_dtype = "int8" if "int8" in variant else None
 
     def encode(self, batch: Batch) -> dict:
+        """Return the model inputs of a batch."""
         encoded = self.tokenizer(batch, is_split_into_words=True, padding=True, return_tensors="pt")
         return dict(encoded.to(self.model.device))
 
@@ -61,17 +63,17 @@ class Elmo:
     def train(self, batch: Batch) -> None:
         self.model.zero_grad(set_to_none=True)
         self.model(**self.encode(batch))[0].sum().backward()
-        finish(self.model)
+        synchronize_gradients(self.model)
 
 
 class AllenNlp:
-    """AllenNLP 2.10.1's `_ElmoBiLm`; states run on from batch to batch, as it has them."""
+    """`_ElmoBiLm` of AllenNLP 2.10.1, which carries states from batch to batch."""
 
     def __init__(self, name: str, weights: str, threads: int, device: str) -> None:
-        # allennlp imports torchvision, which ELMo does not use and which has no build beside torch for CPUs.
-        stand_in = types.ModuleType("torchvision")
-        stand_in.__spec__ = ModuleSpec("torchvision", None)
-        sys.modules.setdefault("torchvision", stand_in)
+        # allennlp imports torchvision, which ELMo does not use and which does not exist for CPU builds of torch.
+        stub = types.ModuleType("torchvision")
+        stub.__spec__ = ModuleSpec("torchvision", None)
+        sys.modules.setdefault("torchvision", stub)
         import torch
         from allennlp.modules.elmo import _ElmoBiLm, batch_to_ids
         from allennlp.nn.util import remove_sentence_boundaries
@@ -97,11 +99,11 @@ class AllenNlp:
         self.trained.zero_grad(set_to_none=True)
         ids = self.batch_to_ids(batch).to(self.device)
         sum(layer.sum() for layer in self.trained(ids)["activations"]).backward()
-        finish(self.trained)
+        synchronize_gradients(self.trained)
 
 
 class SimpleElmo:
-    """simple_elmo on TensorFlow, one session for all batches; states run on."""
+    """simple_elmo on TensorFlow, with one session for all batches and carried states."""
 
     def __init__(self, name: str, weights: str, threads: int, device: str) -> None:
         os.environ.update(TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3")
@@ -128,60 +130,64 @@ class SimpleElmo:
         raise NotImplementedError
 
 
-TRAINED = [["the", "bank", "lends", "money"] * 5] * 32  # the batch of a step of training
-CONTENDERS = {"elmo": Elmo, "allennlp": AllenNlp, "simple_elmo": SimpleElmo}
+TRAINING_BATCH = [["the", "bank", "lends", "money"] * 5] * 32
+SYSTEMS = {"elmo": Elmo, "allennlp": AllenNlp, "simple_elmo": SimpleElmo}
 
 
-def batches(sentences: Batch, request: dict) -> list[Batch]:
-    """The request's sentences in its order: `every` n-th, `sorted` by length, `batch` or `tokens` at a time."""
-    chosen = sentences[:: request["every"]]
+def make_batches(sentences: Batch, request: dict) -> list[Batch]:
+    """Return batches of the sentences of a request.
+
+    Its keys are `every` (take each n-th sentence), `sorted` (by length), and `batch` (sentences per batch) or `tokens`
+    (tokens per batch).
+    """
+    selected = sentences[:: request["every"]]
     if request["sorted"]:
-        chosen = sorted(chosen, key=len, reverse=True)
-    made: list[Batch] = []
-    for words in chosen:
-        longest = max(len(words), *map(len, made[-1])) if made else 0
-        count = len(made[-1]) + 1 if made else 0
-        fits = longest * count <= request["tokens"] if "tokens" in request else count <= request["batch"]
-        if made and fits:
-            made[-1].append(words)
+        selected = sorted(selected, key=len, reverse=True)
+    batches: list[Batch] = []
+    for words in selected:
+        max_length = max(len(words), *map(len, batches[-1])) if batches else 0
+        count = len(batches[-1]) + 1 if batches else 0
+        fits = max_length * count <= request["tokens"] if "tokens" in request else count <= request["batch"]
+        if batches and fits:
+            batches[-1].append(words)
         else:
-            made.append([words])
-    return made
+            batches.append([words])
+    return batches
 
 
-def answer(contender: Elmo | AllenNlp | SimpleElmo, sentences: Batch, request: dict) -> dict:
-    """Do what is asked: `save` the layers of a few sentences, `train` or `run` with the clock on."""
+def handle_request(system: Elmo | AllenNlp | SimpleElmo, sentences: Batch, request: dict) -> dict:
+    """Handle a request: `save` the layers of a few sentences, or measure `train` or `run`."""
     if request["do"] == "save":
-        layers = contender.layers(sentences[: request["count"]])
+        layers = system.layers(sentences[: request["count"]])
         np.savez(request["file"], *layers)
         return {}
-    work = [TRAINED] * 2 if request["do"] == "train" else batches(sentences, request)
-    call = contender.train if request["do"] == "train" else contender.layers
+    batches = [TRAINING_BATCH] * 2 if request["do"] == "train" else make_batches(sentences, request)
+    call = system.train if request["do"] == "train" else system.layers
     start = time.perf_counter()
-    for batch in work:
+    for batch in batches:
         call(batch)
     seconds = time.perf_counter() - start
-    tokens = sum(len(words) for batch in work for words in batch)
+    tokens = sum(len(words) for batch in batches for words in batch)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
-        "seconds": seconds / (len(work) if request["do"] == "train" else 1),
+        "seconds": seconds / (len(batches) if request["do"] == "train" else 1),
         "tokens": tokens,
         "peak_mb": round(peak),
     }
 
 
 def main() -> None:
-    """Answer requests until there are no more."""
+    """Handle requests until the input ends."""
     warnings.filterwarnings("ignore")
     name, weights, file, threads, device = sys.argv[1:]
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print must not get among the answers
+    responses = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # keep output of libraries out of the responses
     lines = Path(file).read_text(encoding="utf-8").split("\n")
     sentences = [line.split(" ") for line in lines if line.strip()]
-    contender = CONTENDERS[name.split("-")[0]](name, weights, int(threads), device)
-    print(json.dumps({"ready": name}), file=answers, flush=True)
+    system = SYSTEMS[name.split("-")[0]](name, weights, int(threads), device)
+    print(json.dumps({"ready": name}), file=responses, flush=True)
     for line in sys.stdin:
-        print(json.dumps(answer(contender, sentences, json.loads(line))), file=answers, flush=True)
+        print(json.dumps(handle_request(system, sentences, json.loads(line))), file=responses, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Words a second of ElmoTokenizer on one core, beside the scheme of AllenNLP's `batch_to_ids`.
+"""Words per second of ElmoTokenizer on one core, compared with the algorithm of AllenNLP's `batch_to_ids`.
 
-    python benchmarks/tokenizer.py [--text FILE] [--batch 1000] [--repeat 15]
+    python benchmarks/tokenizer.py [--text FILE] [--batch-size 1000] [--repeat 15]
 
-FILE holds one sentence a line, words separated by blanks. The methods take turns, so that a noisy machine is noisy for
-all of them; printed is the median. All methods must give the same ids, or nothing is printed.
+FILE has one sentence per line, words separated by whitespace. The methods run alternately; the result is the median. If
+the methods return different ids, nothing is printed.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import in_turns, stamp
+from machine import environment_info, run_interleaved
 
 from modeling_elmo import ElmoTokenizer
 
@@ -28,7 +28,7 @@ SENTENCES = [
 
 
 def loop_over_characters(batch: list[list[str]]) -> torch.Tensor:
-    """The scheme of `batch_to_ids`: a Python list a word, padded sentence by sentence, and one tensor in the end."""
+    """Tokenize as `batch_to_ids`: one Python list per word, padding per sentence, and one tensor at the end."""
     rows = []
     for words in batch:
         row = []
@@ -39,21 +39,21 @@ def loop_over_characters(batch: list[list[str]]) -> torch.Tensor:
             ids.append(260)
             row.append(ids + [261] * (50 - len(ids)))
         rows.append(row)
-    longest = max(map(len, rows))
-    return torch.tensor([row + [[0] * 50] * (longest - len(row)) for row in rows])
+    max_length = max(map(len, rows))
+    return torch.tensor([row + [[0] * 50] * (max_length - len(row)) for row in rows])
 
 
 def main() -> None:
     """Measure and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--text", type=Path, help="sentences, one a line (default: four sentences, repeated)")
-    parser.add_argument("--batch", type=int, default=1000)
+    parser.add_argument("--text", type=Path, help="file with one sentence per line (default: four sentences, repeated)")
+    parser.add_argument("--batch-size", type=int, default=1000, help="number of sentences (default: 1000)")
     parser.add_argument("--repeat", type=int, default=15)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
 
     lines = arguments.text.read_text(encoding="utf-8").splitlines() if arguments.text else SENTENCES
-    lines = (lines * (arguments.batch // len(lines) + 1))[: arguments.batch]
+    lines = (lines * (arguments.batch_size // len(lines) + 1))[: arguments.batch_size]
     batch = [line.split() for line in lines]
     tokenizer = ElmoTokenizer()
 
@@ -67,11 +67,11 @@ def main() -> None:
     }
     expected = loop_over_characters(batch)
     if not torch.equal(methods["lists of words"](), expected):
-        raise SystemExit("the methods disagree: no figures")
+        raise SystemExit("The methods disagree.")
     words = {name: int((method()[:, :, 0] != 0).sum()) for name, method in methods.items()}
-    seconds = in_turns(methods, arguments.repeat)
+    seconds = run_interleaved(methods, arguments.repeat)
     figures = {name: round(words[name] / statistics.median(times)) for name, times in seconds.items()}
-    print(json.dumps({**stamp(), "sentences": len(batch), "words_per_second": figures}, indent=2))
+    print(json.dumps({**environment_info(), "sentences": len(batch), "words_per_second": figures}, indent=2))
 
 
 if __name__ == "__main__":

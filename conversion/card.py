@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The model card: `model_card.md` with its `${name}` fields filled in."""
+"""Model card: the template `model_card.md` and the values of its `${name}` fields."""
 
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -11,42 +11,48 @@ from typing import Any
 from modeling_elmo._version import __version__
 from modeling_elmo.model.configuration_elmo import CHARACTER_INPUT, ElmoConfig
 
-from .verify import Row
+from .verify import Comparison
 
 TEMPLATE_NAME = "model_card.md"
 _CONVERTED = (
-    "Converted to PyTorch and safetensors; vectors agree with the original implementation's to float32 precision, and "
-    "a sentence"
+    "Converted to PyTorch and safetensors. The vectors match those of the original implementation to float32 precision."
 )
+_TRAINED = "Trained with modeling_elmo."
 
 
 def template_text() -> str:
-    """The template: beside this file where the package is installed, one folder up in the source tree."""
-    beside = resources.files(__package__).joinpath(TEMPLATE_NAME)
-    if beside.is_file():
-        return beside.read_text(encoding="utf-8")
-    above = Path(__file__).resolve().parent.parent / TEMPLATE_NAME
-    if above.is_file():
-        return above.read_text(encoding="utf-8")
-    raise FileNotFoundError(
-        f"the package must have {TEMPLATE_NAME}; it lies neither in {above.parent} nor beside card.py."
-    )
+    """Return the template: next to this file in an installed package, one folder up in the source tree.
+
+    Raises:
+        FileNotFoundError: If it is in neither place.
+    """
+    installed = resources.files(__package__).joinpath(TEMPLATE_NAME)
+    if installed.is_file():
+        return installed.read_text(encoding="utf-8")
+    in_source_tree = Path(__file__).resolve().parent.parent / TEMPLATE_NAME
+    if in_source_tree.is_file():
+        return in_source_tree.read_text(encoding="utf-8")
+    raise FileNotFoundError(f"Cannot find {TEMPLATE_NAME} in the package or in {in_source_tree.parent}. Reinstall it.")
 
 
 def render(template: str, fields: Mapping[str, str]) -> str:
-    """`template` with every `${name}` replaced; ValueError names those that `fields` lacks. `$$` is a dollar sign."""
-    # Not Template.get_identifiers: Python 3.10 has not got it.
-    found = [match["named"] or match["braced"] for match in Template.pattern.finditer(template)]
-    missing = sorted({name for name in found if name and name not in fields})
-    if missing:
+    """Return `template` with every `${name}` replaced. `$$` is a dollar sign.
+
+    Raises:
+        ValueError: If `fields` lacks a name of the template.
+    """
+    # Python 3.10 does not have Template.get_identifiers.
+    names = [match["named"] or match["braced"] for match in Template.pattern.finditer(template)]
+    unknown = sorted({name for name in names if name and name not in fields})
+    if unknown:
         raise ValueError(
-            f"the model card's fields must be among {', '.join(sorted(fields))}; got {', '.join(missing)}."
+            f"Expected the model card's fields to be among {', '.join(sorted(fields))}, got {', '.join(unknown)}."
         )
     return Template(template).substitute(fields)
 
 
 def metadata(language: str | None, license: str | None, base_model: str | None = None) -> str:
-    """The YAML lines between the card's `---`: what the Hub shows and filters by. What is not known is left out."""
+    """Return the YAML between the card's `---`, which the Hub displays and filters by, without unknown values."""
     lines = [f"license: {license}"] if license else []
     lines += [f"language: {language}"] if language else []
     lines += [f"base_model: {base_model}"] if base_model else []
@@ -61,59 +67,65 @@ def metadata(language: str | None, license: str | None, base_model: str | None =
     return "\n".join(lines)
 
 
-def architecture(config: ElmoConfig) -> str:
-    """One phrase: `2 bidirectional LSTM layers of 4096 cells, vectors of 1024 numbers`."""
+def describe_architecture(config: ElmoConfig) -> str:
+    """Return a phrase such as `2 LSTM layers (bidirectional, character input), cell size 4096, output size 1024`."""
     layers = f"{config.num_hidden_layers} LSTM layer{'s' if config.num_hidden_layers > 1 else ''}"
     direction = "bidirectional" if config.bidirectional else "forward"
-    words = "from characters" if config.input_type == CHARACTER_INPUT else f"from {config.vocab_size - 1} words"
-    return f"{layers} ({direction}, {words}) of {config.cell_size} cells, vectors of {config.hidden_size} numbers"
+    is_character_model = config.input_type == CHARACTER_INPUT
+    word_input = "character input" if is_character_model else f"vocabulary of {config.vocab_size - 1} words"
+    return f"{layers} ({direction}, {word_input}), cell size {config.cell_size}, output size {config.hidden_size}"
 
 
 def layer_table(config: ElmoConfig) -> str:
-    """The outputs by name, with their sizes, as rows of a Markdown table."""
-    rows = [("word_emb", config.projection_size, "the word alone, without its context")]
+    """Return the rows of a Markdown table with name, size, and description of each output."""
+    rows = [("word_emb", config.projection_size, "context-independent word vector")]
     for layer in range(1, config.num_hidden_layers + 1):
         rows.append((f"lstm_outputs{layer}", config.hidden_size, f"LSTM layer {layer}"))
     if config.has_scalar_mix:
-        rows.append(("elmo", config.hidden_size, "the weighted sum of all layers, weights trainable"))
-    return "\n".join(f"| `{name}` | {size} | {what} |" for name, size, what in rows)
+        rows.append(("elmo", config.hidden_size, "weighted sum of all layers with trainable weights"))
+    return "\n".join(f"| `{name}` | {size} | {description} |" for name, size, description in rows)
 
 
-def versions() -> str:
-    """Of this package and what it runs on."""
+def format_versions() -> str:
+    """Return the versions of this package, torch, and transformers."""
     others = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
     return f"modeling_elmo {__version__}, {others}"
 
 
 def source_table(conversion: Mapping[str, Any]) -> str:
-    """The conversion's record: each file of the source with its digest, what it was and what made it this, as rows."""
+    """Return the conversion record as table rows: source files with digests, format, checkpoint, and converter."""
     files = conversion["files"].items()
-    rows = [(what, f"`{file['name']}`, sha256 `{file['sha256']}`") for what, file in files]
+    rows = [(role, f"`{file['name']}`, sha256 `{file['sha256']}`") for role, file in files]
     rows += [("format", conversion["format"])] if conversion.get("format") else []
-    rows += [("known as", conversion.get("checkpoint") or "none"), ("converted by", conversion["tool"])]
-    return "\n".join(f"| {what} | {value} |" for what, value in rows)
+    rows += [("known checkpoint", conversion.get("checkpoint") or "none"), ("converted by", conversion["tool"])]
+    return "\n".join(f"| {name} | {value} |" for name, value in rows)
 
 
-def verification_table(rows: Sequence[Row]) -> str:
-    """The comparison with golden vectors as a table."""
-    lines = ["| vectors of | number | largest difference | allowed |", "|---|---|---|---|"]
-    lines += [f"| {row.name} | {row.vectors:,} | {row.difference:.1e} | {row.tolerance:.0e} |" for row in rows]
+def verification_table(comparisons: Sequence[Comparison]) -> str:
+    """Return the comparisons with reference vectors as a Markdown table."""
+    lines = ["| reference | vectors | maximum difference | tolerance |", "|---|---|---|---|"]
+    lines += [
+        f"| {each.name} | {each.num_vectors:,} | {each.max_difference:.1e} | {each.tolerance:.0e} |"
+        for each in comparisons
+    ]
     return "\n".join(lines)
 
 
-def _provenance(conversion: Mapping[str, Any] | None, verification: Sequence[Row] | None) -> str:
-    """The section on where the weights come from."""
+def _provenance(conversion: Mapping[str, Any] | None, verification: Sequence[Comparison] | None) -> str:
+    """Return the section on the origin of the weights."""
     if conversion is None:
-        text = f"## Made with\n\n{versions()}."
+        text = f"## Versions\n\n{format_versions()}."
     else:
-        text = f"## Conversion\n\n| | |\n|---|---|\n{source_table(conversion)}\n| card written by | {versions()} |"
+        text = (
+            f"## Conversion\n\n| | |\n|---|---|\n{source_table(conversion)}\n| card written by | {format_versions()} |"
+        )
     if verification:
-        text += "\n\nCompared with vectors that the original program computed from the same weights:\n\n"
+        text += "\n\nComparison with reference vectors of the original implementation for the same weights:\n\n"
         text += verification_table(verification)
     return text
 
 
-def fields(
+def template_fields(
     *,
     name: str,
     config: ElmoConfig,
@@ -123,20 +135,19 @@ def fields(
     license: str | None = None,
     base_model: str | None = None,
     note: str | None = None,
-    verification: Sequence[Row] | None = None,
+    verification: Sequence[Comparison] | None = None,
 ) -> dict[str, str]:
-    """The fields that a template may use.
+    """Return the values of the fields that a template may use.
 
-    `metadata` (the YAML between the `---`), `name`, `architecture`, `layer_table`, `cell_size`, `projection_size`,
-    `hidden_size`, `num_hidden_layers`, `num_parameters`, `splitter`, `language`, `license`, `note` (a sentence),
-    `origin` (a sentence), `provenance` (a section).
+    They are `metadata` (the YAML between the `---`), `name`, `architecture`, `layer_table`, `cell_size`,
+    `projection_size`, `hidden_size`, `num_hidden_layers`, `num_parameters`, `splitter`, `language`, `license`, `note`
+    and `origin` (sentences), and `provenance` (a section).
     """
     conversion = getattr(config, "conversion", None)
-    origin = "Trained with modeling_elmo; a sentence" if conversion is None else _CONVERTED
     return {
         "metadata": metadata(language, license, base_model),
         "name": name,
-        "architecture": architecture(config),
+        "architecture": describe_architecture(config),
         "layer_table": layer_table(config),
         "cell_size": str(config.cell_size),
         "projection_size": str(config.projection_size),
@@ -144,9 +155,10 @@ def fields(
         "num_hidden_layers": str(config.num_hidden_layers),
         "num_parameters": f"{num_parameters:,}",
         "splitter": splitter,
-        "language": language or "not stated",
-        "license": license or "not stated",
-        "note": note or "Nothing is known here about its training data.",
-        "origin": f"{origin} gets the same vectors every time, whatever stands beside it.",
+        "language": language or "unknown",
+        "license": license or "unknown",
+        "note": note or "The training data is unknown.",
+        "origin": f"{_TRAINED if conversion is None else _CONVERTED} The vectors of a sentence do not depend on other "
+        "sentences, batching, or padding.",
         "provenance": _provenance(conversion, verification),
     }

@@ -1,7 +1,7 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""A small old-format checkpoint with random weights, to try the converters on: it has learnt nothing.
+"""A small bilm-tf checkpoint with random weights, for trying the converters. It is not trained.
 
-Run it as `python -m modeling_elmo.conversion.demo FOLDER`.
+Run `python -m modeling_elmo.conversion.demo FOLDER`.
 """
 
 import json
@@ -14,9 +14,9 @@ import numpy as np
 from modeling_elmo.files import atomic_folder
 from modeling_elmo.model.configuration_elmo import ElmoConfig
 
-from .export import MARKER, write_hdf5
-from .mapping.layouts import LAYOUTS, Contents
-from .mapping.name_map import entries, source_shapes
+from .export import OPTIONS_FILE, WEIGHTS_FILE, write_hdf5
+from .mapping.layouts import LAYOUTS, WeightFileInfo
+from .mapping.name_map import resolve_rules, source_shapes
 from .mapping.options import options_from_config
 
 CONFIG: dict[str, Any] = {
@@ -32,35 +32,35 @@ def write_demo(
 ) -> None:
     """Write `options.json` and `lm_weights.hdf5` of a small model.
 
-    The weights are large enough that gates open and close and cells reach their bounds, as in trained models.
+    The weights are so large that gates saturate and cell states reach the clip value, as in trained models.
 
     Args:
-        folder: where; it must be new or empty.
-        seed: equal seeds give equal weights.
-        config: fields of the configuration in place of the small ones.
-        overwrite: replace a folder with an old checkpoint that is there already.
+        folder: Folder to write. It must be new or empty unless `overwrite` is true.
+        seed: Seed of the weights.
+        overwrite: Whether to replace a folder that contains `options.json`.
+        config: Configuration fields. Defaults to those of a small model.
     """
     architecture = ElmoConfig(**(CONFIG if config is None else config))
-    shapes = source_shapes(entries(architecture, Contents(LAYOUTS[0])))
+    shapes = source_shapes(resolve_rules(architecture, WeightFileInfo(LAYOUTS[0])))
     random = np.random.default_rng(seed)
     arrays = {}
     for name, shape in shapes.items():
         fan_in = int(np.prod(shape[:-1])) if len(shape) > 1 and name != "char_embed" else 1
         arrays[name] = (1.5 * random.standard_normal(shape) / np.sqrt(fan_in)).astype(np.float32)
-    with atomic_folder(Path(folder), overwrite, MARKER) as new:
-        (new / "options.json").write_text(
+    with atomic_folder(Path(folder), overwrite, OPTIONS_FILE) as temporary:
+        (temporary / OPTIONS_FILE).write_text(
             json.dumps(options_from_config(architecture), indent=2) + "\n", encoding="utf-8"
         )
-        write_hdf5(new / "lm_weights.hdf5", arrays)
+        write_hdf5(temporary / WEIGHTS_FILE, arrays)
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     if len(sys.argv) != 2:
         print("usage: python -m modeling_elmo.conversion.demo FOLDER", file=sys.stderr)
         return 2
     write_demo(sys.argv[1])
-    print(f"wrote {sys.argv[1]}: a small checkpoint with random weights; it has learnt nothing.")
+    print(f"Wrote {sys.argv[1]}: a small checkpoint with random weights. It is not trained.")
     return 0
 
 

@@ -1,9 +1,9 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""A model folder back to `options.json` and `lm_weights.hdf5`, for bilm-tf, AllenNLP and what is built on them.
+"""Export of a model folder to `options.json` and `lm_weights.hdf5`, for bilm-tf, AllenNLP, and programs based on them.
 
-A folder that `convert` wrote in float32 gives back the same datasets bit by bit, under the same names. What the two
-files have no place for goes beside them: the softmax of a language model into `lm_softmax_weights.hdf5`, as in the
-released checkpoints, and a trained scalar mix into `scalar_mix.th`, a state dict that AllenNLP's `Elmo` takes:
+The export of a folder that `convert` wrote in float32 has the same dataset names and bit-identical values. Further
+files hold what these two cannot store: `lm_softmax_weights.hdf5` the softmax of a language model, as in the released
+checkpoints, and `scalar_mix.th` trained scalar mixes, as a state dict for AllenNLP's `Elmo`:
 `elmo.load_state_dict(torch.load("scalar_mix.th", weights_only=True), strict=False)`.
 """
 
@@ -15,103 +15,88 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from modeling_elmo.files import atomic_folder, check_output_folder
-from modeling_elmo.model.configuration_elmo import ALPHABET_SIZE, CHARACTER_INPUT, WORD_INPUT, ElmoConfig
+from modeling_elmo.model.configuration_elmo import CHARACTER_INPUT, NUM_CHARACTERS, WORD_INPUT, ElmoConfig
 from modeling_elmo.optional import import_h5py
 
 from .formats.allennlp_names import MIX_FILE
-from .mapping.layouts import LAYOUTS, SOFTMAX_NAMES, Contents, layout_named
-from .mapping.name_map import entries, from_model, target_shapes
+from .mapping.layouts import LAYOUTS, SOFTMAX_NAMES, WeightFileInfo, get_layout
+from .mapping.name_map import from_model, resolve_rules, target_shapes
 from .mapping.options import config_from_options, options_from_config, parse
 from .mapping.tensor_ops import Array
+from .messages import format_names
+from .model_files import BASE_MODEL_PREFIX, read_config, read_weights
 
-MARKER = "options.json"  # a folder with it may be overwritten
+OPTIONS_FILE = "options.json"  # a folder that contains it may be overwritten
+WEIGHTS_FILE = "lm_weights.hdf5"
 SOFTMAX_FILE = "lm_softmax_weights.hdf5"
-_BASE_PREFIX = "elmo."  # of the model inside one with a head
-_OUTSIDE = ("scalar_mixes.", "initial_hidden", "initial_cell")  # parts of a model that the old files have no place for
+VOCABULARY_FILE = "vocab.txt"
+_HEAD_PREFIX = "head:"  # marks tensors outside the base model
+_NOT_EXPORTED = ("scalar_mixes.", "initial_hidden", "initial_cell", _HEAD_PREFIX)  # no arrays of lm_weights.hdf5
 _SOFTMAX = dict(zip(SOFTMAX_NAMES, ("head:softmax.linear.weight", "head:softmax.linear.bias"), strict=True))
 
 
 @dataclass(frozen=True)
 class ExportRecord:
-    """What was exported: the new folder, its datasets, and notes on what the format cannot hold."""
+    """Result of an export.
+
+    Attributes:
+        output: Folder that was written.
+        datasets: Names of the datasets in `lm_weights.hdf5`.
+        notes: Notes on further files and on what the format cannot store.
+    """
 
     output: Path
     datasets: tuple[str, ...]
     notes: tuple[str, ...]
 
     def summary(self) -> str:
-        """A few lines for a terminal."""
-        return "\n".join([f"wrote {self.output}: options.json and {len(self.datasets)} datasets", *self.notes])
-
-
-def _read_config(folder: Path) -> ElmoConfig:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"a model folder must have config.json; {folder} has none.")
-    fields = parse(path.read_text(encoding="utf-8"), str(path))
-    if fields.get("model_type") != "elmo":
-        raise ValueError(f"{path} must have the model_type 'elmo'; got {fields.get('model_type')!r}.")
-    return ElmoConfig.from_dict(fields)
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    index = folder / "model.safetensors.index.json"  # large models are saved in several files
-    if index.is_file():
-        names = set(parse(index.read_text(encoding="utf-8"), str(index)).get("weight_map", {}).values())
-        return sorted(folder / name for name in names)
-    return [folder / "model.safetensors"]
+        """Return a few lines for the terminal."""
+        return "\n".join([f"Wrote {self.output}: {OPTIONS_FILE} and {len(self.datasets)} datasets.", *self.notes])
 
 
 def _read_state(folder: Path) -> dict[str, torch.Tensor]:
-    """The tensors as float32, the base model's without its prefix and all others after `head:`."""
-    state: dict[str, torch.Tensor] = {}
-    for path in _weight_files(folder):
-        if not path.is_file():
-            raise FileNotFoundError(f"a model folder must have its weights; {path} does not exist.")
-        try:
-            with safe_open(path, framework="pt") as file:
-                state |= {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (no mapping)
-        except SafetensorError as error:
-            raise ValueError(f"{path} must be a whole safetensors file; {error}.") from error
-    if any(name.startswith(_BASE_PREFIX) for name in state):
-        inside = {name: name.removeprefix(_BASE_PREFIX) for name in state if name.startswith(_BASE_PREFIX)}
-        state = {inside.get(name, f"head:{name}"): tensor for name, tensor in state.items()}
+    """Return the tensors as float32: the base model's without its prefix, all others with the prefix `head:`."""
+    state = {name: tensor.float() for name, tensor in read_weights(folder)[0].items()}
+    if any(name.startswith(BASE_MODEL_PREFIX) for name in state):
+        state = {
+            name.removeprefix(BASE_MODEL_PREFIX) if name.startswith(BASE_MODEL_PREFIX) else _HEAD_PREFIX + name: tensor
+            for name, tensor in state.items()
+        }
     return state
 
 
-def _refuse_what_has_no_place(config: ElmoConfig) -> None:
+def _check_exportable(config: ElmoConfig) -> None:
     if config.aligned:
-        raise ValueError("the old format has no place for alignment matrices; this model has them.")
+        raise ValueError("Cannot export an aligned model: the HDF5 format does not store alignment matrices.")
     if config.input_type == CHARACTER_INPUT and not config.is_byte_level:
         raise ValueError(
-            "the old format spells words as UTF-8 bytes; this model has an alphabet or lexicon of its own."
+            "Cannot export a model with its own alphabet or lexicon: the HDF5 format encodes words as UTF-8 bytes."
         )
-    if config.input_type == CHARACTER_INPUT and config.vocab_size != ALPHABET_SIZE:
+    if config.input_type == CHARACTER_INPUT and config.vocab_size != NUM_CHARACTERS:
         raise ValueError(
-            f"the old format has {ALPHABET_SIZE} characters; the model has {config.vocab_size}: "
-            "characters that were added have no place in it."
+            f"Cannot export a model with {config.vocab_size} characters: the HDF5 format has {NUM_CHARACTERS}."
         )
     if config.forget_bias != 1.0:
         raise ValueError(
-            f"the old format's readers add 1.0 to the forget gate; config.forget_bias is {config.forget_bias}."
+            f"Cannot export a model with forget_bias={config.forget_bias}: readers of the HDF5 format always add 1.0."
         )
     if not config.use_cell_projection and config.projection_size < config.cell_size:
         raise ValueError(
-            f"the old format projects {config.cell_size} cells to {config.projection_size}; this model does not."
+            f"Cannot export a model without cell projection: readers of the HDF5 format project {config.cell_size} "
+            f"cells to {config.projection_size} dimensions."
         )
 
 
-def _contents(config: ElmoConfig) -> Contents:
-    """The names and rows that the model's source had; bilm-tf's usual ones if it had none."""
+def _weight_file_info(config: ElmoConfig) -> WeightFileInfo:
+    """Return the layout and row counts of the model's source; bilm-tf's defaults for a model without a source."""
     recorded: Mapping[str, Any] = getattr(config, "conversion", None) or {}
-    layout = layout_named(recorded["layout"]) if "layout" in recorded else LAYOUTS[0]
+    layout = get_layout(recorded["layout"]) if "layout" in recorded else LAYOUTS[0]
     is_character_model = config.input_type == CHARACTER_INPUT
-    return Contents(
-        layout=layout if layout.can_hold(config.num_directions, config.num_hidden_layers) else LAYOUTS[0],
-        character_rows=(recorded.get("character_rows") or ALPHABET_SIZE - 1) if is_character_model else None,
+    return WeightFileInfo(
+        layout=layout if layout.supports(config.num_directions, config.num_hidden_layers) else LAYOUTS[0],
+        character_rows=(recorded.get("character_rows") or NUM_CHARACTERS - 1) if is_character_model else None,
         word_rows=None if is_character_model else config.vocab_size - 1,
         has_character_projection=config.use_character_projection,
         has_cell_projection=config.use_cell_projection,
@@ -119,8 +104,8 @@ def _contents(config: ElmoConfig) -> Contents:
     )
 
 
-def _options_text(config: ElmoConfig, contents: Contents) -> str:
-    """The source's own options if they still describe the model, else new ones."""
+def _options_text(config: ElmoConfig, contents: WeightFileInfo) -> str:
+    """Return the options of the source if they still describe the model, otherwise new ones."""
     options = options_from_config(config)
     recorded = (getattr(config, "conversion", None) or {}).get("options")
     if recorded is not None:
@@ -134,42 +119,47 @@ def _options_text(config: ElmoConfig, contents: Contents) -> str:
 
 
 def scalar_mix_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The mixes under AllenNLP's names, one tensor a number; empty unless one is trained."""
+    """Return the scalar mixes with AllenNLP's names, one tensor per value; empty unless one is trained."""
     mixes = {name: tensor for name, tensor in state.items() if name.startswith("scalar_mixes.")}
     uniform = all(torch.equal(tensor, tensor[:1].expand_as(tensor)) for tensor in mixes.values())
     if uniform and all(torch.equal(mix, torch.ones(1)) for name, mix in mixes.items() if name.endswith(".gamma")):
         return {}
     renamed: dict[str, torch.Tensor] = {}
     for name, tensor in mixes.items():
-        _, number, what = name.split(".")
-        if what == "gamma":
-            renamed[f"scalar_mix_{number}.gamma"] = tensor.clone()
+        _, index, parameter = name.split(".")
+        if parameter == "gamma":
+            renamed[f"scalar_mix_{index}.gamma"] = tensor.clone()
         else:
-            parts = {f"scalar_mix_{number}.scalar_parameters.{i}": tensor[i : i + 1] for i in range(len(tensor))}
-            renamed |= {name: part.clone() for name, part in parts.items()}  # not the storage of them all
+            # Clone, because `torch.save` writes the whole storage of a view.
+            renamed |= {
+                f"scalar_mix_{index}.scalar_parameters.{i}": tensor[i : i + 1].clone() for i in range(len(tensor))
+            }
     return renamed
 
 
-def _notes(config: ElmoConfig, outside: list[str], softmax: bool, mix: bool) -> list[str]:
+def _notes(config: ElmoConfig, unused: list[str], has_softmax: bool, has_mix: bool) -> list[str]:
     notes = []
-    if softmax:
+    if has_softmax:
         notes.append(
-            f"wrote {SOFTMAX_FILE}: the softmax of the language model (simple_elmo takes any *.hdf5 of a folder)"
+            f"Wrote {SOFTMAX_FILE}: the softmax of the language model. Move it before loading the folder with "
+            "simple_elmo, which loads any *.hdf5 file."
         )
-    if mix:
+    if has_mix:
         normalized = " with do_layer_norm=True" if config.mix_layer_norm else ""
         notes.append(
-            f"wrote {MIX_FILE}: the trained scalar mix, for load_state_dict(..., strict=False) of AllenNLP's Elmo"
-            f"{normalized}"
+            f"Wrote {MIX_FILE}: the trained scalar mix, for load_state_dict(..., strict=False) of AllenNLP's Elmo"
+            f"{normalized}."
         )
     if not config.sentence_boundaries:
-        notes.append("the old readers put <S> and </S> around each sentence, which this model does without")
-    if "initial_hidden" in outside:
-        notes.append("left out: the stored initial state, which the format has no place for")
-    written = _SOFTMAX.values() if softmax else ()
-    heads = [name.removeprefix("head:") for name in outside if name.startswith("head:") and name not in written]
+        notes.append("Readers of the HDF5 format add <S> and </S> to each sentence; this model does not.")
+    if "initial_hidden" in unused:
+        notes.append("Not exported: the stored initial state, which the format cannot store.")
+    written = _SOFTMAX.values() if has_softmax else ()
+    heads = [
+        name.removeprefix(_HEAD_PREFIX) for name in unused if name.startswith(_HEAD_PREFIX) and name not in written
+    ]
     if heads:
-        notes.append(f"left out: the head ({', '.join(heads)})")
+        notes.append(f"Not exported: the head ({format_names(heads)}).")
     return notes
 
 
@@ -181,45 +171,51 @@ def write_hdf5(path: Path, arrays: Mapping[str, Array]) -> None:
 
 
 def export(folder: str | Path, output: str | Path, *, overwrite: bool = False) -> ExportRecord:
-    """Write a model folder as `options.json` and `lm_weights.hdf5`, with what else it has in files of their own.
+    """Export a model folder to `options.json` and `lm_weights.hdf5`.
 
-    These are `vocab.txt` for word models and language models, `lm_softmax_weights.hdf5` for language models whose
-    softmax is not adaptive, and `scalar_mix.th` where the mix is trained. float16 and bfloat16 weights become float32
-    without loss.
+    Further files are `vocab.txt` for word models and language models, `lm_softmax_weights.hdf5` for language models
+    whose softmax is not adaptive, and `scalar_mix.th` if a scalar mix is trained. float16 and bfloat16 weights are
+    converted to float32, which is exact.
 
     Args:
-        folder: what `convert` or `save_pretrained` wrote, with or without a head.
-        output: the folder to write; it appears complete or not at all.
-        overwrite: replace a folder with an old checkpoint that is there already.
+        folder: Model folder that `convert` or `save_pretrained` wrote, with or without a head.
+        output: Folder to write. It is written atomically.
+        overwrite: Whether to replace an existing folder that contains `options.json`.
+
+    Returns:
+        Record of the export, with a summary for the terminal.
 
     Raises:
-        FileNotFoundError, FileExistsError: a file is missing, or the output in the way.
-        ValueError: the model has what the old format cannot hold, or its weights do not fit its configuration.
-        ImportError: h5py is not installed.
+        FileNotFoundError: If a file is missing.
+        FileExistsError: If `output` exists and may not be replaced.
+        ValueError: If the format cannot store the model, or its weights do not match its configuration.
+        ImportError: If h5py is not installed.
     """
     folder, output = Path(folder), Path(output)
-    check_output_folder(output, overwrite, MARKER)
+    check_output_folder(output, overwrite, OPTIONS_FILE)
     import_h5py()
-    config = _read_config(folder)
-    _refuse_what_has_no_place(config)
-    contents = _contents(config)
-    table = entries(config, contents)
+    config = read_config(folder)
+    _check_exportable(config)
+    contents = _weight_file_info(config)
+    table = resolve_rules(config, contents)
     state = _read_state(folder)
-    wanted = target_shapes(table)
-    outside = [name for name in state if name not in wanted and name.startswith((*_OUTSIDE, "head:"))]
-    arrays = from_model(table, {name: tensor.numpy() for name, tensor in state.items() if name not in outside})
+    required = target_shapes(table)
+    unused = [name for name in state if name not in required and name.startswith(_NOT_EXPORTED)]
+    arrays = from_model(table, {name: tensor.numpy() for name, tensor in state.items() if name not in unused})
     has_softmax = all(name in state for name in _SOFTMAX.values())
     mix = scalar_mix_state(state)
-    with atomic_folder(output, overwrite, MARKER) as new:
-        (new / "options.json").write_bytes(_options_text(config, contents).encode())
-        write_hdf5(new / "lm_weights.hdf5", arrays)
+    with atomic_folder(output, overwrite, OPTIONS_FILE) as temporary:
+        (temporary / OPTIONS_FILE).write_bytes(_options_text(config, contents).encode())
+        write_hdf5(temporary / WEIGHTS_FILE, arrays)
         if has_softmax:
-            write_hdf5(new / SOFTMAX_FILE, {name: state[tensor].numpy() for name, tensor in _SOFTMAX.items()})
+            write_hdf5(temporary / SOFTMAX_FILE, {name: state[tensor].numpy() for name, tensor in _SOFTMAX.items()})
         if mix:
-            torch.save(mix, new / MIX_FILE)
+            torch.save(mix, temporary / MIX_FILE)
         if config.input_type == WORD_INPUT or has_softmax:
-            if not (folder / "vocab.txt").is_file():
-                what = "word" if config.input_type == WORD_INPUT else "language"
-                raise FileNotFoundError(f"a {what} model's folder must have vocab.txt; {folder} has none.")
-            shutil.copyfile(folder / "vocab.txt", new / "vocab.txt")
-    return ExportRecord(output, tuple(arrays), tuple(_notes(config, outside, has_softmax, bool(mix))))
+            if not (folder / VOCABULARY_FILE).is_file():
+                model_kind = "word" if config.input_type == WORD_INPUT else "language"
+                raise FileNotFoundError(
+                    f"Cannot export the {model_kind} model in {folder}: {VOCABULARY_FILE} is missing."
+                )
+            shutil.copyfile(folder / VOCABULARY_FILE, temporary / VOCABULARY_FILE)
+    return ExportRecord(output, tuple(arrays), tuple(_notes(config, unused, has_softmax, bool(mix))))

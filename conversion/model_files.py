@@ -1,29 +1,105 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The files of a model folder that transformers does not write by itself: exact weights, and the remote code."""
+"""Configuration and weights of a model folder, read and written without building the model."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from modeling_elmo.model.configuration_elmo import ElmoConfig
 
+from .mapping.options import parse
 from .mapping.tensor_ops import Array
 
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+WEIGHTS_INDEX_FILE = "model.safetensors.index.json"
+BASE_MODEL_PREFIX = "elmo."  # of the weights of the base model in a model with a head
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
-def state_dict(arrays: Mapping[str, Array], config: ElmoConfig, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """The model's tensors, with the scalar mix, which is no part of the old files: zeros, the mean of all layers.
+def check_model_folder(folder: Path) -> None:
+    """Check that a folder contains `config.json`.
 
-    Raises ValueError where a weight is beyond the range of float16.
+    Raises:
+        FileNotFoundError: If it does not.
+    """
+    if not (folder / CONFIG_FILE).is_file():
+        raise FileNotFoundError(f"Expected a model folder with {CONFIG_FILE}, got {folder}, which does not contain it.")
+
+
+def read_config(folder: Path, **changes: Any) -> ElmoConfig:
+    """Return the configuration of a model folder.
+
+    Args:
+        folder: Model folder.
+        changes: Configuration fields that override those of the file.
+
+    Raises:
+        FileNotFoundError: If the folder does not contain `config.json`.
+        ValueError: If it is no JSON object, or of another model type.
+    """
+    check_model_folder(folder)
+    path = folder / CONFIG_FILE
+    fields = parse(path.read_text(encoding="utf-8"), str(path))
+    if fields.get("model_type") != ElmoConfig.model_type:
+        raise ValueError(f"Expected model_type {ElmoConfig.model_type!r} in {path}, got {fields.get('model_type')!r}.")
+    return ElmoConfig.from_dict({**fields, **changes})
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the safetensors files of a model folder: one file, or the shards that the index lists."""
+    index = folder / WEIGHTS_INDEX_FILE
+    if not index.is_file():
+        return [folder / WEIGHTS_FILE]
+    names = set(parse(index.read_text(encoding="utf-8"), str(index)).get("weight_map", {}).values())
+    return sorted(folder / name for name in names)
+
+
+@contextmanager
+def open_weights(path: Path) -> Iterator[Any]:
+    """Open a safetensors file.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is corrupt or truncated.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected the weights in {path}, which does not exist.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise ValueError(f"Cannot read {path}: it is corrupt or truncated ({error}).") from error
+
+
+def read_weights(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return the tensors of all weight files of a model folder, and the metadata without `format`."""
+    state: dict[str, torch.Tensor] = {}
+    metadata: dict[str, str] = {}
+    for path in weight_files(folder):
+        with open_weights(path) as file:
+            state |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            metadata |= file.metadata() or {}
+    metadata.pop("format", None)
+    return state, metadata
+
+
+def state_dict(arrays: Mapping[str, Array], config: ElmoConfig, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Return the tensors of the model, with uniform scalar mixes, which the checkpoints do not contain.
+
+    Raises:
+        ValueError: If a weight exceeds the range of float16.
     """
     state = {name: torch.from_numpy(array).to(dtype) for name, array in arrays.items()}
     for name, tensor in state.items():
         if dtype == torch.float16 and not tensor.isfinite().all():
-            raise ValueError(f"weights must be in float16's range, up to 65504; {name} is not: choose bfloat16.")
+            raise ValueError(f"Cannot store {name} in float16: it exceeds 65504. Choose bfloat16.")
     if config.has_scalar_mix:
         for k in range(config.num_output_representations):
             state[f"scalar_mixes.{k}.weights"] = torch.zeros(config.num_hidden_layers + 1, dtype=dtype)
@@ -32,9 +108,9 @@ def state_dict(arrays: Mapping[str, Array], config: ElmoConfig, dtype: torch.dty
 
 
 def write_weights(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """A safetensors file that is the same, byte by byte, whenever its contents are."""
+    """Write a safetensors file. Equal contents give equal bytes."""
     save_file(state, path, {"format": "pt", **metadata})
-    # The library writes the metadata in a random order; sorted, they take the same room.
+    # safetensors writes the metadata in random order. The sorted header has the same length.
     with path.open("r+b") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))

@@ -1,10 +1,10 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""From an old checkpoint to word vectors of real text, in five steps, without a network.
+"""Convert a checkpoint and compute word vectors, in five steps, offline.
 
     python examples/convert_checkpoint.py [FOLDER]
 
-The checkpoint is small and random, made here in the format of bilm-tf: it has learnt nothing, and its vectors mean
-nothing. Put a trained checkpoint's folder in its place and the rest stays as it is.
+The script writes a small random checkpoint in the format of bilm-tf, whose vectors are meaningless. Replace it with the
+folder of a trained checkpoint; the other steps remain the same.
 """
 
 import sys
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModel, AutoTokenizer, pipeline
 
-from modeling_elmo.cli import main as elmo
+from elmo_cli import main as elmo
 from modeling_elmo.conversion.demo import write_demo
 
 TEXT = [
@@ -26,14 +26,14 @@ TEXT = [
 
 def main(folder: Path) -> None:
     """Run the steps in `folder`."""
-    print("1. An old checkpoint: options.json and lm_weights.hdf5, small and RANDOM - its vectors mean nothing.")
+    print("1. Checkpoint: options.json and lm_weights.hdf5, small and RANDOM, so its vectors are meaningless.")
     write_demo(folder / "old", overwrite=True)
 
     print(f"2. elmo convert {folder / 'old'} {folder / 'elmo'} --language en --overwrite")
     if elmo(["convert", str(folder / "old"), str(folder / "elmo"), "--language", "en", "--overwrite"]):
         sys.exit(1)
 
-    print("3. AutoTokenizer and AutoModel: one vector a word.")
+    print("3. AutoTokenizer and AutoModel: one vector per word.")
     tokenizer = AutoTokenizer.from_pretrained(folder / "elmo")
     model = AutoModel.from_pretrained(folder / "elmo").eval()
     batch = tokenizer(TEXT, padding=True, return_tensors="pt")
@@ -45,16 +45,16 @@ def main(folder: Path) -> None:
     for layer in ("word_emb", "lstm_outputs1", "lstm_outputs2", "elmo"):
         print(f"   {layer:14}", list(getattr(output, layer).shape))
 
-    print("4. The same sentence alone and in the batch.")
+    print("4. The same sentence alone and in a batch.")
     with torch.no_grad():
         alone = model(**tokenizer(TEXT[1], return_tensors="pt"))[0]
     together = output.last_hidden_state[1, : alone.shape[1]]
-    print(f"   largest difference: {(alone[0] - together).abs().max():.1e}")
+    print(f"   maximum difference: {(alone[0] - together).abs().max():.1e}")
 
     print('5. pipeline("feature-extraction").')
     features = pipeline("feature-extraction", model=str(folder / "elmo"))
     vectors = features(TEXT[1])[0]
-    print(f"   {len(vectors)} words, {len(vectors[0])} numbers each")
+    print(f"   {len(vectors)} words, {len(vectors[0])} dimensions")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""One word in two senses, by the small English ELMo that comes with the package; no network is needed.
+"""Compare the vectors of a word in two senses with the bundled English ELMo, offline.
 
     python examples/first_steps.py [MODEL]
 
-Peters et al. (2018, table 4) look at the word "play". Each layer's vectors of it are compared by their cosine.
+Peters et al. (2018, table 4) analyze the word "play". This script prints the cosines of its vectors by layer.
 """
 
 import sys
@@ -22,22 +22,22 @@ LAYERS = ("word_emb", "lstm_outputs1", "lstm_outputs2", "elmo")
 
 
 def main(model: str | None = None) -> None:
-    """Print the cosines of the word's vectors, layer by layer."""
+    """Print the mean cosines of the word's vectors by layer."""
     encoder = ElmoEncoder.from_pretrained(model)
-    sentences = [sentence.split() for of_one_sense in SENSES.values() for sentence in of_one_sense]
-    sense = [name for name, of_one_sense in SENSES.items() for _ in of_one_sense]
-    for name, of_one_sense in SENSES.items():
-        print(f"{name + ':':9}", " ".join(of_one_sense))
+    sentences = [sentence.split() for examples in SENSES.values() for sentence in examples]
+    senses = [name for name, examples in SENSES.items() for _ in examples]
+    for name, examples in SENSES.items():
+        print(f"{name + ':':9}", " ".join(examples))
     print(f"\n{'layer':14} {'size':>4}  cosine, one sense  two senses")
     for layer in LAYERS:
         vectors = encoder.encode(sentences, layer=layer)
-        chosen = np.stack([array[words.index(WORD)] for array, words in zip(vectors, sentences, strict=True)])
-        chosen /= np.linalg.norm(chosen, axis=1, keepdims=True)
-        cosines = chosen @ chosen.T
+        word_vectors = np.stack([array[words.index(WORD)] for array, words in zip(vectors, sentences, strict=True)])
+        word_vectors /= np.linalg.norm(word_vectors, axis=1, keepdims=True)
+        cosines = word_vectors @ word_vectors.T
         pairs = list(combinations(range(len(sentences)), 2))
-        same = np.mean([cosines[pair] for pair in pairs if sense[pair[0]] == sense[pair[1]]])
-        other = np.mean([cosines[pair] for pair in pairs if sense[pair[0]] != sense[pair[1]]])
-        print(f"{layer:14} {chosen.shape[1]:4}  {same:17.2f}  {other:10.2f}")
+        same = np.mean([cosines[pair] for pair in pairs if senses[pair[0]] == senses[pair[1]]])
+        other = np.mean([cosines[pair] for pair in pairs if senses[pair[0]] != senses[pair[1]]])
+        print(f"{layer:14} {word_vectors.shape[1]:4}  {same:17.2f}  {other:10.2f}")
 
 
 if __name__ == "__main__":

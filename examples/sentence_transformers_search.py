@@ -1,9 +1,9 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""A model folder in sentence-transformers: mean vectors of sentences, and the nearest ones to a question.
+"""Semantic search with sentence-transformers: rank sentences by the cosine of their mean vectors.
 
     python examples/sentence_transformers_search.py MODEL
 
-MODEL is a folder that `elmo convert` wrote, or a repository of the Hub.
+MODEL is a folder that `elmo convert` wrote, or a Hub repository.
 """
 
 import sys
@@ -18,12 +18,12 @@ TEXTS = [
 
 
 def main(model: str) -> None:
-    """Rank the texts by their likeness to a question."""
+    """Rank the texts by their similarity to a question."""
     encoder = SentenceTransformer(model, trust_remote_code=True)
     question = "Which bank lends money?"
-    found = util.semantic_search(encoder.encode([question]), encoder.encode(TEXTS), top_k=len(TEXTS))[0]
+    hits = util.semantic_search(encoder.encode([question]), encoder.encode(TEXTS), top_k=len(TEXTS))[0]
     print(question)
-    for hit in found:
+    for hit in hits:
         print(f"{hit['score']:.3f}", TEXTS[hit["corpus_id"]])
 
 

@@ -1,9 +1,9 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""ELMo as a step of a scikit-learn pipeline, its layer and pooling searched like any other parameter.
+"""ELMo as a step of a scikit-learn pipeline, with a grid search over its layers.
 
     python examples/sklearn_pipeline.py [MODEL]
 
-MODEL is the bundled one by default.
+MODEL defaults to the bundled model.
 """
 
 import sys
@@ -19,7 +19,7 @@ from modeling_elmo import ElmoEncoder
 
 
 class ElmoVectors(TransformerMixin, BaseEstimator):
-    """Sentences, as strings or lists of words, to one vector each. Nothing is learnt here, so nothing is fitted."""
+    """Transformer from sentences (strings or lists of words) to one vector each. It has no fitted parameters."""
 
     def __init__(
         self, model: str | None = None, layer: str = "elmo", pooling: str = "mean", normalize: bool = False
@@ -35,12 +35,12 @@ class ElmoVectors(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, sentences: Sequence[str | list[str]]) -> np.ndarray:
-        """The vectors [sentences, D]."""
+        """Return the sentence vectors, [sentences, D]."""
         return self.encoder_.encode(sentences, self.layer, self.pooling, self.normalize)
 
 
 def main(model: str | None = None) -> None:
-    """Rivers and money, told apart by a word that both have."""
+    """Classify sentences with "bank" as river or money."""
     rivers = ["We sat on the bank of the river.", "The bank was muddy after the rain.", "Reeds grow on the far bank."]
     money = ["The bank lends them money.", "Her bank raised its interest.", "My bank closed the account."]
     texts, topics = rivers + money, ["river"] * 3 + ["money"] * 3

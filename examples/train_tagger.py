@@ -1,11 +1,11 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Train a tagger of words (parts of speech, named entities) with `transformers.Trainer`, and use it in a pipeline.
+"""Train a word tagger (parts of speech, named entities) with `transformers.Trainer`, and use it in a pipeline.
 
     python examples/train_tagger.py --train train.conllu --dev dev.conllu [--model MODEL] [--output FOLDER]
 
-Reads CoNLL-U (the tags are UPOS) and the older formats with a word and its tags a line, columns separated by tabs or
-blanks, an empty line after each sentence. The biLM keeps its weights; the mix of its layers and a linear layer learn,
-which takes minutes on a CPU. Trainer needs `pip install accelerate`.
+It reads CoNLL-U (UPOS tags) and older CoNLL formats: one word and its tags per line, columns separated by tabs or
+spaces, an empty line after each sentence. The biLM is frozen; the scalar mix and a linear layer are trained. This takes
+minutes on a CPU. Trainer requires `pip install accelerate`.
 """
 
 import argparse
@@ -22,29 +22,29 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, Trainer
 from modeling_elmo import bundled_model_path
 
 CONLL_U_COLUMNS = 10
-IGNORED = -100  # label of padding
+IGNORE_INDEX = -100  # label of padding, which the loss ignores
 
 TEXT = "We sat on the bank and watched John Smith row to New York."
 
 
-class Sentence(NamedTuple):
+class TaggedSentence(NamedTuple):
     """Words and their tags."""
 
     words: list[str]
     tags: list[str]
 
 
-def read_conll(path: Path, column: int | None = None) -> list[Sentence]:
-    """The sentences of a file in CoNLL-U or an older CoNLL format.
+def read_conll(path: Path, column: int | None = None) -> list[TaggedSentence]:
+    """Return the sentences of a file in CoNLL-U or an older CoNLL format.
 
     Args:
-        path: UTF-8 text.
-        column: where the tag stands, counted from 1; None for UPOS in CoNLL-U and the second column elsewhere.
+        path: UTF-8 text file.
+        column: Column of the tag, from 1. Defaults to UPOS in CoNLL-U and to the second column in other formats.
 
     Raises:
-        ValueError: if a line has no such column, or the file no sentence.
+        ValueError: If a line lacks this column, or the file contains no sentence.
     """
-    sentences: list[Sentence] = []
+    sentences: list[TaggedSentence] = []
     words: list[str] = []
     tags: list[str] = []
     lines = path.read_text(encoding="utf-8").split("\n")
@@ -52,55 +52,55 @@ def read_conll(path: Path, column: int | None = None) -> list[Sentence]:
     for number, line in enumerate([*lines, ""], start=1):
         if not line.strip():
             if words:
-                sentences.append(Sentence(words, tags))
+                sentences.append(TaggedSentence(words, tags))
             words, tags = [], []
             continue
         if line.startswith("-DOCSTART-") or (has_tabs and line.startswith("#") and "\t" not in line):  # a comment
             continue
         fields = line.rstrip("\r").split("\t" if has_tabs else None)
         is_conll_u = len(fields) == CONLL_U_COLUMNS and has_tabs
-        if is_conll_u and not fields[0].isdigit():  # the range of a contraction, or a word that is not in the text
+        if is_conll_u and not fields[0].isdigit():  # a range for a contraction, or an elided word
             continue
-        place = (4 if is_conll_u else 2) if column is None else column
-        if not 1 <= place <= len(fields):
-            raise ValueError(f"{path}, line {number} must have a tag in column {place}; got {line!r}.")
+        tag_column = (4 if is_conll_u else 2) if column is None else column
+        if not 1 <= tag_column <= len(fields):
+            raise ValueError(f"Expected a tag in column {tag_column} of {path}, line {number}, got {line[:80]!r}.")
         words.append(fields[1] if is_conll_u else fields[0])
-        tags.append(fields[place - 1])
+        tags.append(fields[tag_column - 1])
     if not sentences:
-        raise ValueError(f"{path} must hold sentences; got none.")
+        raise ValueError(f"Expected sentences in {path}, got none.")
     return sentences
 
 
-class Collator:
-    """Sentences to a batch of the model: character ids, mask, and a label a word."""
+class TaggingCollator:
+    """Collator from sentences to a batch with character ids, mask, and one label per word."""
 
     def __init__(self, tokenizer: Any, label2id: dict[str, int]) -> None:
         self.tokenizer = tokenizer
         self.label2id = label2id
 
-    def __call__(self, sentences: Sequence[Sentence]) -> dict[str, Tensor]:
-        """Tokenises here, batch by batch: rows of characters of a whole corpus would fill the memory."""
+    def __call__(self, sentences: Sequence[TaggedSentence]) -> dict[str, Tensor]:
+        """Tokenize a batch. The character ids of a whole corpus would exceed the memory."""
         words = [sentence.words for sentence in sentences]
         batch = dict(self.tokenizer(words, is_split_into_words=True, padding=True, return_tensors="pt"))
         labels = [torch.tensor([self.label2id[tag] for tag in sentence.tags]) for sentence in sentences]
-        return {**batch, "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED)}
+        return {**batch, "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORE_INDEX)}
 
 
-def accuracy(evaluation: Any) -> dict[str, float]:
-    """The share of words whose tag is right; of `predictions` and `label_ids`, both [sentences, words]."""
-    counted = evaluation.label_ids != IGNORED
-    return {"accuracy": float((evaluation.predictions == evaluation.label_ids)[counted].mean())}
+def compute_accuracy(evaluation: Any) -> dict[str, float]:
+    """Return the share of correct tags, from `predictions` and `label_ids`, both [sentences, words]."""
+    is_word = evaluation.label_ids != IGNORE_INDEX
+    return {"accuracy": float((evaluation.predictions == evaluation.label_ids)[is_word].mean())}
 
 
 def train(arguments: argparse.Namespace) -> Path:
-    """Train and save; returns the tagger's folder."""
+    """Train and save the tagger, and return its folder."""
     set_seed(arguments.seed)
     training, development = (read_conll(path, arguments.column) for path in (arguments.train, arguments.dev))
     labels = sorted({tag for sentence in [*training, *development] for tag in sentence.tags})
     tokenizer = AutoTokenizer.from_pretrained(arguments.model)
     model = AutoModelForTokenClassification.from_pretrained(
         arguments.model,
-        dtype=torch.float32,  # weights may be stored in fewer digits than training needs
+        dtype=torch.float32,  # weights may be stored in half precision
         id2label=dict(enumerate(labels)),
         label2id={label: index for index, label in enumerate(labels)},
     )
@@ -116,47 +116,47 @@ def train(arguments: argparse.Namespace) -> Path:
             per_device_eval_batch_size=4 * arguments.batch_size,
             save_strategy="no",
             logging_steps=100,
-            remove_unused_columns=False,  # the collator makes the columns
+            remove_unused_columns=False,  # the collator creates the columns
             report_to=[],
             seed=arguments.seed,
         ),
         train_dataset=training,
         eval_dataset=development,
-        data_collator=Collator(tokenizer, model.config.label2id),
-        compute_metrics=accuracy,
+        data_collator=TaggingCollator(tokenizer, model.config.label2id),
+        compute_metrics=compute_accuracy,
         preprocess_logits_for_metrics=lambda logits, labels: logits.argmax(-1),
     )
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     words = sum(len(sentence.words) for sentence in training)
-    print(f"{len(training)} sentences, {words} words, {len(labels)} tags; {trainable} weights to train")
+    print(f"{len(training)} sentences, {words} words, {len(labels)} tags; {trainable} trainable parameters")
     start = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - start
     result = trainer.evaluate()
-    shares = torch.softmax(model.elmo.scalar_mixes[0].weights.detach(), 0).tolist()
+    layer_weights = torch.softmax(model.elmo.scalar_mixes[0].weights.detach(), 0).tolist()
     print(f"{seconds:.0f} s; accuracy on {arguments.dev}: {result['eval_accuracy']:.4f}")
-    print("shares of the layers, words first: " + ", ".join(f"{share:.2f}" for share in shares))
+    print("Layer weights, word layer first: " + ", ".join(f"{weight:.2f}" for weight in layer_weights))
     trainer.save_model(str(arguments.output))
     tokenizer.save_pretrained(arguments.output)
     return arguments.output
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train, load what was saved, and tag a sentence of raw text."""
+    """Train a tagger, load it, and tag a sentence of raw text."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train", type=Path, required=True, help="CoNLL file to learn from")
-    parser.add_argument("--dev", type=Path, required=True, help="CoNLL file to measure on")
+    parser.add_argument("--train", type=Path, required=True, help="CoNLL file for training")
+    parser.add_argument("--dev", type=Path, required=True, help="CoNLL file for evaluation")
     parser.add_argument(
         "--model", default=str(bundled_model_path()), help="folder or repository (default: elmo-small-en)"
     )
-    parser.add_argument("--output", type=Path, default=Path("tagger"), help="folder for the tagger (default: tagger)")
-    parser.add_argument("--column", type=int, help="the tag's column, from 1 (default: UPOS of CoNLL-U, 2 elsewhere)")
-    parser.add_argument("--epochs", type=float, default=3, help="default: 3")
+    parser.add_argument("--output", type=Path, default=Path("tagger"), help="output folder (default: tagger)")
+    parser.add_argument("--column", type=int, help="column of the tag, from 1 (default: UPOS in CoNLL-U, otherwise 2)")
+    parser.add_argument("--epochs", type=float, default=3, help="number of epochs (default: 3)")
     parser.add_argument("--learning-rate", type=float, default=0.005, help="default: 0.005")
-    parser.add_argument("--batch-size", type=int, default=32, help="sentences (default: 32)")
-    parser.add_argument("--unfreeze", nargs="*", metavar="PART", help="parts of the biLM to train too, as layers.1")
+    parser.add_argument("--batch-size", type=int, default=32, help="sentences per batch (default: 32)")
+    parser.add_argument("--unfreeze", nargs="*", metavar="MODULE", help="modules of the biLM to train, e.g. layers.1")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--text", default=TEXT, help="what to tag in the end")
+    parser.add_argument("--text", default=TEXT, help="text to tag after training")
     arguments = parser.parse_args(argv)
     folder = train(arguments)
     tagger = pipeline("token-classification", model=str(folder), ignore_labels=[])

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""ELMo (Peters et al. 2018) as a native Hugging Face model. Importing registers it with the Auto classes."""
+"""ELMo (Peters et al. 2018, arXiv:1802.05365) as a Hugging Face model. Importing it registers the Auto classes."""
 
 from transformers import (
     AutoConfig,

@@ -1,50 +1,76 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""ElmoEncoder: sentences in, vectors out, as in sentence-transformers; and a function for `datasets.map`."""
+"""ElmoEncoder: sentences to vectors, as in sentence-transformers, and a function for `datasets.map`."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
+import numpy as np
 import pyarrow as pa
 import torch
 from tqdm import tqdm
 
-from .bundled import bundled_model_path, locate
-from .encode.batches import Sentence, Window
-from .encode.fingerprint import StoredWeight, config_json, fingerprint, nameless, rebuilt_model, stored_weights
-from .encode.output import OUTPUTS, Output, collected
-from .encode.stream import Budget, EncodedWindow, counting_on, encode_windows
+from .bundled import bundled_model_path, resolve_model_name
+from .encode.batches import TEXT_COLUMNS, Sentence, Window, find_text_column
+from .encode.fingerprint import (
+    StoredWeight,
+    config_json,
+    fingerprint,
+    rebuild_model,
+    stored_weights,
+    without_source,
+)
+from .encode.output import OUTPUTS, collect_outputs
+from .encode.stream import EncodedWindow, TokenBudget, encode_windows, progress_callback
 from .encode.vectors import VectorSpec, parse_dtype, vector_spec
 from .model.modeling_elmo import ElmoModel
 from .model.tokenization_elmo import ElmoTokenizer
 
-# Words a batch, padding included, beyond which larger batches bring little.
-DEFAULT_BUDGET = 32768
-# Sentences a batch on a CPU, whose caches a step of more would not fit.
-DEFAULT_SENTENCES = {"cpu": 128}
-# Sentences that are read and sorted together: enough for batches of even lengths.
-WINDOW = 2048
-_IMPORTED_IN = os.getpid()
-# Where `datasets.map` looks for the sentences if it is not told.
-TEXT_COLUMNS = ("text", "sentence", "words", "tokens")
-INT8 = "int8"  # the recurrence of that name, which users look for among the types
-# What may go to the Hub's client, for model and tokenizer alike.
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+# Larger batches hardly increase throughput. Padding counts.
+DEFAULT_MAX_TOKENS_PER_BATCH = 32768
+# Sentences per batch on a CPU. The activations of one LSTM step of a larger batch exceed its caches.
+DEFAULT_BATCH_SIZE = {"cpu": 128}
+# Sentences that are read and sorted together, enough for batches of similar lengths.
+WINDOW_SIZE = 2048
+# Short form of `lstm_weight_dtype="int8"`, because users look for it among the dtypes.
+INT8 = "int8"
+_IMPORTING_PROCESS = os.getpid()
+# Options for the Hub client, shared by model and tokenizer.
 _HUB_OPTIONS = frozenset({"revision", "token", "cache_dir", "force_download", "local_files_only", "subfolder"})
 
 
+class EncodeOptions(TypedDict, total=False):
+    """Options of `ElmoEncoder.encode` that do not affect the type of its result."""
+
+    batch_size: int | None
+    max_tokens_per_batch: int | None
+    dtype: str | torch.dtype | None
+    device: str | torch.device | None
+    show_progress_bar: bool
+
+
 class ElmoEncoder:
-    """Vectors for any number of sentences, whatever their order and lengths.
+    """Encoder that turns any number of sentences into ELMo vectors, in length-sorted batches.
 
-    A sentence is a string, which the tokenizer splits, or a list of words, which passes as it is. Its vectors do not
-    depend on the others: sorting, batches and devices change no more than the last digits.
-
-    The model moves to its device when it is first used, so that an encoder can be sent to other processes.
+    A sentence is a string, which the tokenizer splits into words, or a list of words. Its vectors do not depend on
+    other sentences, batching, or padding, except for rounding in the last digits. The model moves to its device on
+    first use, so an encoder can be sent to worker processes.
 
     Args:
-        model: the model; it is put into evaluation mode. Without model and tokenizer: the bundled `elmo-small-en`.
-        tokenizer: its tokenizer.
-        device: where to compute; None for the GPU if there is one.
+        model: Model to use; it is set to evaluation mode. Defaults to the bundled `elmo-small-en`.
+        tokenizer: Tokenizer of `model`. Required if `model` is given.
+        device: Device to compute on. Defaults to the GPU if one is available.
+
+    Raises:
+        TypeError: If `model` is not an `ElmoModel` or `tokenizer` is not an `ElmoTokenizer`.
+
+    Example:
+        >>> ElmoEncoder().encode(["The children play."])[0].shape
+        (4, 512)
     """
 
     def __init__(
@@ -57,13 +83,13 @@ class ElmoEncoder:
             model = ElmoModel.from_pretrained(bundled_model_path())
             tokenizer = ElmoTokenizer.from_pretrained(bundled_model_path())
         if not isinstance(model, ElmoModel):
-            raise TypeError(f"model must be an ElmoModel; got {type(model).__name__}.")
+            raise TypeError(f"Expected `model` to be an ElmoModel, got {type(model).__name__}.")
         if not isinstance(tokenizer, ElmoTokenizer):
-            raise TypeError(f"tokenizer must be an ElmoTokenizer; got {type(tokenizer).__name__}.")
+            raise TypeError(f"Expected `tokenizer` to be an ElmoTokenizer, got {type(tokenizer).__name__}.")
         self.model: Any = model.eval()
         self.tokenizer = tokenizer
-        self._wanted_device = None if device is None else torch.device(device)
-        self._budgets: dict[str, Budget] = {}
+        self._chosen_device = None if device is None else torch.device(device)
+        self._budgets: dict[str, TokenBudget] = {}
 
     @classmethod
     def from_pretrained(
@@ -77,39 +103,131 @@ class ElmoEncoder:
         """Load model and tokenizer from a folder or a repository of the Hub.
 
         Args:
-            pretrained_model_name_or_path: what `elmo convert` or `save_pretrained` wrote; None for the bundled
+            pretrained_model_name_or_path: Output of `elmo convert` or `save_pretrained`. Defaults to the bundled
                 `elmo-small-en`.
-            device: where to compute; None for the GPU if there is one.
-            dtype: of the model, `"float32"`, `"bfloat16"`, ...; None for the type of the stored weights. `"int8"` is
-                that too, with the LSTMs' weights rounded to eight bits: the fastest for single sentences on a CPU.
-            splitter: how strings become words, in place of the tokenizer's own choice.
+            device: Device to compute on. Defaults to the GPU if one is available.
+            dtype: Dtype of the model, such as `"float32"` or `"bfloat16"`. Defaults to that of the saved weights.
+                `"int8"` keeps that dtype and rounds the LSTM weights to 8 bits (`lstm_weight_dtype="int8"`), which is
+                the fastest choice for single sentences on a CPU.
+            splitter: Word splitter for strings. Defaults to that of the saved tokenizer.
             hub_options: `revision`, `token`, `cache_dir`, `force_download`, `local_files_only`, `subfolder`.
 
         Raises:
-            TypeError: an option is none of these.
-            OSError: there is no model.
+            TypeError: If `hub_options` contains another name.
+            OSError: If the model does not exist.
         """
         unknown = sorted(hub_options.keys() - _HUB_OPTIONS)
         if unknown:
-            raise TypeError(f"hub options must be among {', '.join(sorted(_HUB_OPTIONS))}; got {', '.join(unknown)}.")
-        choice = {} if splitter is None else {"splitter": splitter}
-        source = locate(pretrained_model_name_or_path)
-        tokenizer = ElmoTokenizer.from_pretrained(source, **choice, **hub_options)
-        recurrence = {"recurrence": INT8} if dtype == INT8 else {}
-        chosen = "auto" if dtype in (None, INT8) else parse_dtype(dtype)
-        model = ElmoModel.from_pretrained(source, dtype=chosen, **recurrence, **hub_options)
+            raise TypeError(f"Expected options among {', '.join(sorted(_HUB_OPTIONS))}, got {', '.join(unknown)}.")
+        source = resolve_model_name(pretrained_model_name_or_path)
+        tokenizer_options = {} if splitter is None else {"splitter": splitter}
+        tokenizer = ElmoTokenizer.from_pretrained(source, **tokenizer_options, **hub_options)
+        model_options: dict[str, Any] = {"dtype": "auto" if dtype in (None, INT8) else parse_dtype(dtype)}
+        if dtype == INT8:
+            model_options["lstm_weight_dtype"] = INT8
+        model = ElmoModel.from_pretrained(source, **model_options, **hub_options)
         return cls(model, tokenizer, device)
 
     @property
     def device(self) -> torch.device:
-        """Where the encoder computes."""
-        if self._wanted_device is not None:
-            return self._wanted_device
+        """Device that the encoder computes on."""
+        if self._chosen_device is not None:
+            return self._chosen_device
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    # A string is also an iterable of strings, hence the overlaps. The first overload that matches is the right one.
+    @overload
+    def encode(  # type: ignore[overload-overlap]
+        self,
+        sentences: str,
+        layer: str = ...,
+        pooling: str | None = ...,
+        normalize: bool = ...,
+        *,
+        output: Literal["numpy"] = ...,
+        **options: "Unpack[EncodeOptions]",
+    ) -> np.ndarray: ...
+    @overload
+    def encode(  # type: ignore[overload-overlap]
+        self,
+        sentences: str,
+        layer: str = ...,
+        pooling: str | None = ...,
+        normalize: bool = ...,
+        *,
+        output: Literal["torch"],
+        **options: "Unpack[EncodeOptions]",
+    ) -> torch.Tensor: ...
+    @overload
+    def encode(
+        self,
+        sentences: Iterable[Sentence],
+        layer: str = ...,
+        pooling: None = ...,
+        normalize: bool = ...,
+        *,
+        output: Literal["numpy"] = ...,
+        **options: "Unpack[EncodeOptions]",
+    ) -> list[np.ndarray]: ...
+    @overload
+    def encode(
+        self,
+        sentences: Iterable[Sentence],
+        layer: str = ...,
+        pooling: None = ...,
+        normalize: bool = ...,
+        *,
+        output: Literal["torch"],
+        **options: "Unpack[EncodeOptions]",
+    ) -> list[torch.Tensor]: ...
+    @overload
+    def encode(
+        self,
+        sentences: Iterable[Sentence],
+        layer: str = ...,
+        pooling: Literal["mean", "max"] = ...,
+        normalize: bool = ...,
+        *,
+        output: Literal["numpy"] = ...,
+        **options: "Unpack[EncodeOptions]",
+    ) -> np.ndarray: ...
+    @overload
+    def encode(
+        self,
+        sentences: Iterable[Sentence],
+        layer: str = ...,
+        pooling: Literal["mean", "max"] = ...,
+        normalize: bool = ...,
+        *,
+        output: Literal["torch"],
+        **options: "Unpack[EncodeOptions]",
+    ) -> torch.Tensor: ...
+    @overload
+    def encode(
+        self,
+        sentences: Iterable[Sentence],
+        layer: str = ...,
+        pooling: str | None = ...,
+        normalize: bool = ...,
+        *,
+        output: Literal["arrow"],
+        **options: "Unpack[EncodeOptions]",
+    ) -> pa.Array: ...
+    @overload
+    def encode(
+        self,
+        sentences: Iterable[Sentence],
+        layer: str = ...,
+        pooling: str | None = ...,
+        normalize: bool = ...,
+        *,
+        output: str = ...,
+        **options: "Unpack[EncodeOptions]",
+    ) -> Any: ...
 
     def encode(
         self,
-        sentences: Sentence | Iterable[Sentence],
+        sentences: Iterable[Sentence],
         layer: str = "elmo",
         pooling: str | None = None,
         normalize: bool = False,
@@ -119,43 +237,44 @@ class ElmoEncoder:
         dtype: str | torch.dtype | None = None,
         device: str | torch.device | None = None,
         show_progress_bar: bool = False,
-        output: Output = "numpy",
+        output: str = "numpy",
     ) -> Any:
-        """The vectors of sentences, in their order.
+        """Return the vectors of sentences, in their order.
 
         Args:
-            sentences: strings and lists of words; or a single string.
-            layer: `"elmo"` (the scalar mix), `"word_emb"`, `"lstm_outputs1"`, `"lstm_outputs2"`, ..., or `"all"`: the
-                L + 1 layers one below the other, the context-independent one first.
-            pooling: None for a vector a word; `"mean"` or `"max"` over a sentence's words for a vector a sentence.
-            normalize: scale each vector to length 1; one of zeros stays.
-            batch_size: most sentences in a batch; None for as many as the budget allows, or 128 on a CPU without one.
-            max_tokens_per_batch: most words in a batch, padding included; a longer sentence is a batch of its own.
-                None for what suits the device. When memory runs out, it is halved, with one warning.
-            dtype: of the vectors; None for the model's, or float32 where NumPy and Arrow do not know that.
-            device: moves the encoder there, for good.
-            show_progress_bar: show sentences and words a second.
-            output: `"numpy"`, `"torch"` (on the CPU) or `"arrow"`.
+            sentences: Strings and lists of words, or a single string.
+            layer: `"elmo"` (the scalar mix), `"word_emb"`, `"lstm_outputs1"`, `"lstm_outputs2"`, ..., or `"all"` for
+                the stack of all L + 1 layers, the context-independent one first.
+            pooling: None for one vector per word, `"mean"` or `"max"` for one vector per sentence.
+            normalize: Whether to scale each vector to L2 norm 1. Zero vectors stay zero.
+            batch_size: Maximum number of sentences per batch. Defaults to 128 on a CPU without
+                `max_tokens_per_batch`, otherwise to no limit.
+            max_tokens_per_batch: Maximum number of tokens per batch, padding included. A longer sentence forms its own
+                batch. The limit is halved, with one warning, when memory runs out. Defaults to 32,768.
+            dtype: Dtype of the vectors. Defaults to that of the model, or float32 if NumPy and Arrow lack it.
+            device: Device that the encoder moves to permanently. Defaults to its current device.
+            show_progress_bar: Whether to show the progress in sentences, and words per second.
+            output: `"numpy"`, `"torch"` (tensors on the CPU), or `"arrow"`.
 
         Returns:
-            A list of arrays [words, D] ([words, L + 1, D] for all layers), or, with `pooling`, one array
-            [sentences, D] ([sentences, L + 1, D]). A sentence without words has an array of no rows, pooled a vector
-            of zeros. The arrays of a list are views of larger ones: copy what you keep if you drop the rest. For a
-            single string its one array. With Arrow a `pyarrow.Array` of one element a sentence.
+            List of arrays [words, D] ([words, L + 1, D] for all layers). With `pooling`, one array [sentences, D]
+            ([sentences, L + 1, D]). A sentence without words has zero rows, or a zero vector if pooled. A single
+            string gives its array only. Arrow output is a `pyarrow.Array` with one element per sentence. The arrays of
+            a list are views of larger arrays: copy those that you keep if you drop the others.
 
         Raises:
-            ValueError: an option is not among its choices.
-            TypeError: a sentence is neither a string nor a list of strings.
+            ValueError: If an option is not one of its choices.
+            TypeError: If a sentence is neither a string nor a list of strings.
         """
         is_single = isinstance(sentences, str)
         items: Any = [sentences] if is_single else sentences
-        kind = self.vector_spec(layer, pooling, normalize, dtype, output)
+        spec = self.vector_spec(layer, pooling, normalize, dtype, output)
         total = len(items) if hasattr(items, "__len__") else None
         with tqdm(total=total, unit="sentence", disable=not show_progress_bar) as bar:
-            windows = _windows(items)
-            done = list(self.encode_windows(windows, kind, batch_size, max_tokens_per_batch, device, counting_on(bar)))
-            bar.update(sum(window.lengths.count(0) for window in done))
-        result = collected(done, kind, output)
+            limits = (batch_size, max_tokens_per_batch, device)
+            encoded = list(self.encode_windows(_windows(items), spec, *limits, progress_callback(bar)))
+            bar.update(sum(window.lengths.count(0) for window in encoded))
+        result = collect_outputs(encoded, spec, output)
         return result[0] if is_single and output != "arrow" else result
 
     def vector_spec(
@@ -166,38 +285,48 @@ class ElmoEncoder:
         dtype: str | torch.dtype | None = None,
         output: str = "numpy",
     ) -> VectorSpec:
-        """Check the options of `encode` that say what the vectors are; ValueError as there."""
+        """Validate the options of `encode` that specify the vectors.
+
+        Raises:
+            ValueError: If an option is not one of its choices.
+        """
         if output not in OUTPUTS:
-            raise ValueError(f"output must be one of {', '.join(map(repr, OUTPUTS))}; got {output!r}.")
-        chosen: torch.dtype = self.model.dtype if dtype is None else parse_dtype(dtype)
-        if chosen == torch.bfloat16 and output != "torch":
+            raise ValueError(f"Expected `output` to be one of {', '.join(map(repr, OUTPUTS))}, got {output!r}.")
+        vector_dtype: torch.dtype = self.model.dtype if dtype is None else parse_dtype(dtype)
+        if vector_dtype == torch.bfloat16 and output != "torch":
             if dtype is not None:
-                raise ValueError(f"dtype 'bfloat16' needs output 'torch', as NumPy and Arrow lack it; got {output!r}.")
-            chosen = torch.float32
-        return vector_spec(self.model.config, layer, pooling, normalize, chosen)
+                raise ValueError(
+                    f"Cannot return bfloat16 as {output!r}: NumPy and Arrow lack this dtype. Pass `output='torch'`."
+                )
+            vector_dtype = torch.float32
+        return vector_spec(self.model.config, layer, pooling, normalize, vector_dtype)
 
     def encode_windows(
         self,
         windows: Iterable[Window],
-        kind: VectorSpec,
+        spec: VectorSpec,
         batch_size: int | None = None,
         max_tokens_per_batch: int | None = None,
         device: str | torch.device | None = None,
         on_batch: Callable[[int, int], None] | None = None,
     ) -> Iterator[EncodedWindow]:
-        """Windows of sentences to windows of vectors, in bounded memory: see `encode_stream.encode_windows`."""
+        """Encode windows of sentences in bounded memory. See `encode.stream.encode_windows`.
+
+        Raises:
+            ValueError: If a limit is not a positive integer.
+        """
         for name, value in (("batch_size", batch_size), ("max_tokens_per_batch", max_tokens_per_batch)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ValueError(f"{name} must be a positive integer; got {value!r}.")
+                raise ValueError(f"Expected `{name}` to be a positive integer, got {value!r}.")
         if device is not None:
-            self._wanted_device = torch.device(device)
+            self._chosen_device = torch.device(device)
         if self.model.device != self.device:
             self.model.to(self.device)
         self.model.eval()
-        # What memory allowed once it will allow again, so the budget of a device stays.
-        tokens, batch_size = batch_limits(self.device, max_tokens_per_batch, batch_size)
-        budget = self._budgets.setdefault(f"{self.device} {tokens}", Budget(tokens))
-        return encode_windows(self.model, self.tokenizer, windows, kind, budget, batch_size, on_batch)
+        max_tokens, batch_size = batch_limits(self.device, max_tokens_per_batch, batch_size)
+        # Keep one budget per device, so that a reduced budget stays in effect for later calls.
+        budget = self._budgets.setdefault(f"{self.device} {max_tokens}", TokenBudget(max_tokens))
+        return encode_windows(self.model, self.tokenizer, windows, spec, budget, batch_size, on_batch)
 
     def __call__(
         self,
@@ -213,34 +342,44 @@ class ElmoEncoder:
         max_tokens_per_batch: int | None = None,
         dtype: str | torch.dtype | None = None,
     ) -> Any:
-        """The function for `Dataset.map(encoder, batched=True, fn_kwargs={...})`.
+        """Encode a batch of a data set: `Dataset.map(encoder, batched=True, fn_kwargs={...})`.
 
         Args:
-            batch: columns of a data set, as a mapping or (with the format `"arrow"`) a `pyarrow.Table`; or, with
-                `input_columns`, the column itself.
-            rank: with `with_rank=True` the number of the process, which takes the GPU of that number.
-            column: the sentences; None for `text`, `sentence`, `words` or `tokens`, whichever there is.
-            output_column: name of the new column.
-            layer, pooling, normalize, batch_size, max_tokens_per_batch, dtype: as for `encode`.
+            batch: Columns as a mapping or, with the format `"arrow"`, as a `pyarrow.Table`. With `input_columns`, the
+                text column itself.
+            rank: Index of the process, which selects the GPU. `with_rank=True` passes it.
+            column: Name of the text column. Defaults to the first of `text`, `sentence`, `words`, and `tokens` that
+                exists.
+            output_column: Name of the new column.
+            layer: See `encode`.
+            pooling: See `encode`.
+            normalize: See `encode`.
+            batch_size: See `encode`.
+            max_tokens_per_batch: See `encode`.
+            dtype: See `encode`.
 
         Returns:
-            A mapping with the new column of NumPy arrays, or the table with the new column: both become flat Arrow
-            lists, and no number becomes a Python float on its way.
+            Mapping with the new column of NumPy arrays, or the table with the new column. Both become flat Arrow lists
+            without conversion to Python floats.
+
+        Raises:
+            ValueError: If the text column is missing.
+            TypeError: If `rank` is not an integer.
         """
-        if os.getpid() != _IMPORTED_IN:
-            # A forked process has none of its parent's OpenMP threads and would wait for them for ever.
+        if os.getpid() != _IMPORTING_PROCESS:
+            # OpenMP threads do not survive a fork; with several threads, the child process would deadlock.
             torch.set_num_threads(1)
         if rank is not None and not isinstance(rank, int):
-            raise TypeError(f"rank must be an integer, as with_rank=True passes; got {type(rank).__name__}.")
+            raise TypeError(f"Expected `rank` to be an integer, as `with_rank=True` passes, got {type(rank).__name__}.")
         if rank is not None and self.device.type == "cuda" and self.device.index is None:
-            self._wanted_device = torch.device("cuda", rank % torch.cuda.device_count())
+            self._chosen_device = torch.device("cuda", rank % torch.cuda.device_count())
         is_table = isinstance(batch, pa.Table)
-        values = batch
+        sentences = batch
         if is_table or isinstance(batch, Mapping):
-            values = batch[_text_column(batch.column_names if is_table else list(batch), column)]
-            values = values.to_pylist() if is_table else values
+            sentences = batch[_text_column(batch.column_names if is_table else list(batch), column)]
+            sentences = sentences.to_pylist() if is_table else sentences
         vectors = self.encode(
-            values,
+            sentences,
             layer,
             pooling,
             normalize,
@@ -252,38 +391,43 @@ class ElmoEncoder:
         return batch.append_column(output_column, vectors) if is_table else {output_column: vectors}
 
     def __reduce__(self) -> tuple:
-        # Nothing but what determines the vectors, always in the same bytes: `datasets` recognises its cached results
-        # by them. The weights themselves, as a model may have been trained since it was loaded.
-        device = None if self._wanted_device is None else str(self._wanted_device)
-        return _rebuilt, (config_json(self.model), stored_weights(self.model), nameless(self.tokenizer), device)
+        # Serialize only what determines the vectors, deterministically, because `datasets` uses these bytes as the
+        # cache fingerprint. Include the weights, because the model may have been trained since it was loaded.
+        device = None if self._chosen_device is None else str(self._chosen_device)
+        state = (config_json(self.model), stored_weights(self.model), without_source(self.tokenizer), device)
+        return _rebuild_encoder, state
 
     def fingerprint(self) -> str:
-        """A sha256 of all that determines the vectors: weights, configuration, tokenizer."""
+        """Return a SHA-256 of everything that determines the vectors: weights, configuration, and tokenizer."""
         return fingerprint(self.model, self.tokenizer)
 
 
-def _rebuilt(config: str, weights: list[StoredWeight], tokenizer: ElmoTokenizer, device: str | None) -> ElmoEncoder:
-    return ElmoEncoder(rebuilt_model(config, weights), tokenizer, device)
+def _rebuild_encoder(
+    config: str, weights: list[StoredWeight], tokenizer: ElmoTokenizer, device: str | None
+) -> ElmoEncoder:
+    return ElmoEncoder(rebuild_model(config, weights), tokenizer, device)
 
 
 def batch_limits(device: torch.device, max_tokens: int | None, max_sentences: int | None) -> tuple[int, int | None]:
-    """Most words and most sentences of a batch, where the caller does not say."""
+    """Return the maximum number of tokens and of sentences per batch, with defaults for the missing limits."""
     if max_tokens is not None:
         return max_tokens, max_sentences
-    return DEFAULT_BUDGET, max_sentences or DEFAULT_SENTENCES.get(device.type)
+    return DEFAULT_MAX_TOKENS_PER_BATCH, max_sentences or DEFAULT_BATCH_SIZE.get(device.type)
 
 
 def _windows(sentences: Iterable[Sentence]) -> Iterator[Window]:
     iterator = iter(sentences)
     first = 0
-    while items := list(islice(iterator, WINDOW)):
+    while items := list(islice(iterator, WINDOW_SIZE)):
         yield Window(items, first=first)
         first += len(items)
 
 
-def _text_column(names: Sequence[str], wanted: str | None) -> str:
-    found = next((name for name in ((wanted,) if wanted is not None else TEXT_COLUMNS) if name in names), None)
-    if found is None:
-        expected = repr(wanted) if wanted is not None else f"one of {', '.join(TEXT_COLUMNS)} (or name it: column=...)"
-        raise ValueError(f"the batch must have the column {expected}; got {', '.join(names) or 'no column'}.")
-    return found
+def _text_column(names: list[str], column: str | None) -> str:
+    name = find_text_column(names, column)
+    if name is None:
+        expected = f"the column {column!r}" if column is not None else f"a column named {', '.join(TEXT_COLUMNS)}"
+        raise ValueError(
+            f"Expected {expected}, got {', '.join(names) or 'none'}. Pass `column` to name the text column."
+        )
+    return name

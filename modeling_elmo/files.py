@@ -1,9 +1,10 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Atomic writing: files and folders that are either complete or absent, whenever the process is killed."""
+"""Atomic writing: files and folders are either complete or absent, even if the process is killed."""
 
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -12,9 +13,19 @@ from typing import Any, BinaryIO
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Write a file atomically: temporary name, `fsync`, rename. Leftovers of an earlier attempt are overwritten."""
-    temporary = path.with_name(f".{path.name}.tmp")
+def atomic_file(path: Path, concurrent: bool = False) -> Iterator[BinaryIO]:
+    """Write a file atomically: temporary name, `fsync`, rename.
+
+    Args:
+        path: File to write.
+        concurrent: Whether several processes may write the file at the same time. The temporary name is then unique.
+            Otherwise it is fixed, so that leftovers of an earlier attempt are overwritten.
+
+    Yields:
+        Binary file, open for reading and writing.
+    """
+    suffix = secrets.token_hex(8) if concurrent else "tmp"
+    temporary = path.with_name(f".{path.name}.{suffix}")
     try:
         with temporary.open("w+b") as file:
             yield file
@@ -28,7 +39,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Flush the names in a folder to the disk, on POSIX systems."""
+    """Flush the directory entries of a folder to the disk. Has an effect on POSIX systems only."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -49,7 +60,7 @@ def check_output_folder(output: Path, overwrite: bool, marker: str) -> None:
     Args:
         output: Folder to write.
         overwrite: Whether to replace a folder that is not empty.
-        marker: File that a folder must contain to be replaced, so that a mistyped name destroys nothing else.
+        marker: File that a folder must contain to be replaced, so that a mistyped name deletes nothing else.
 
     Raises:
         FileExistsError: If `output` exists and may not be replaced.
@@ -68,12 +79,15 @@ def check_output_folder(output: Path, overwrite: bool, marker: str) -> None:
 
 @contextlib.contextmanager
 def atomic_folder(output: Path, overwrite: bool, marker: str) -> Iterator[Path]:
-    """Yield a temporary folder that replaces `output` at the end, or disappears on any error.
+    """Yield a temporary folder that replaces `output` at the end and is deleted on any error.
 
     Args:
         output: See `check_output_folder`.
         overwrite: See `check_output_folder`.
         marker: See `check_output_folder`.
+
+    Yields:
+        Empty folder to write to.
 
     Raises:
         FileExistsError: If `output` exists and may not be replaced.
@@ -83,7 +97,7 @@ def atomic_folder(output: Path, overwrite: bool, marker: str) -> Iterator[Path]:
     work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     try:
         new = work / "new"
-        new.mkdir()  # unlike the folder of `mkdtemp`, it has the usual permissions
+        new.mkdir()  # with default permissions, unlike the folder of `mkdtemp`
         yield new
         check_output_folder(output, overwrite, marker)
         if output.exists():

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Optional packages, imported when they are needed."""
+"""Imports of optional packages, with an error message that names the extra to install."""
 
 import os
 from typing import Any
@@ -24,7 +24,7 @@ def import_tensorflow() -> Any:
     Raises:
         ImportError: If tensorflow is not installed.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no log lines about instruction sets
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hide log lines on CPU instructions
     try:
         import tensorflow
     except ImportError as error:

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The words that the language model predicts: counted, kept as `vocab.txt` beside the weights, looked up."""
+"""Output vocabulary of the language model: counting words, `vocab.txt` in the model folder, and lookup."""
 
 import os
 from collections import Counter
@@ -10,13 +10,13 @@ import numpy as np
 
 from .model.alphabet_elmo import UNKNOWN_WORD
 
-BOS_WORD, EOS_WORD = "<S>", "</S>"
-MARKS = (BOS_WORD, EOS_WORD, UNKNOWN_WORD)
+BOS_TOKEN, EOS_TOKEN = "<S>", "</S>"
+SPECIAL_TOKENS = (BOS_TOKEN, EOS_TOKEN, UNKNOWN_WORD)
 FILE_NAME = "vocab.txt"
 
 
 def count_words(sentences: Iterable[Sequence[str]]) -> Counter[str]:
-    """How often each word occurs."""
+    """Count the occurrences of each word."""
     counts: Counter[str] = Counter()
     for sentence in sentences:
         counts.update(sentence)
@@ -24,54 +24,73 @@ def count_words(sentences: Iterable[Sequence[str]]) -> Counter[str]:
 
 
 def most_frequent(counts: Counter[str], min_count: int = 1, max_words: int | None = None) -> list[str]:
-    """`<S>`, `</S>`, `<UNK>` and the words by falling frequency, equal ones by code point.
+    """Return `<S>`, `</S>`, `<UNK>`, and the words by decreasing count, then by code point.
 
     Args:
-        min_count: leave out words that are rarer.
-        max_words: length of the result at most, the three marks included.
+        counts: Count of each word.
+        min_count: Minimum count of a word. Rarer words are skipped.
+        max_words: Maximum length of the result, special tokens included. Defaults to no limit.
     """
-    kept = [(word, count) for word, count in counts.items() if count >= min_count and word not in MARKS]
+    kept = [(word, count) for word, count in counts.items() if count >= min_count and word not in SPECIAL_TOKENS]
     kept.sort(key=lambda item: (-item[1], item[0]))
-    words = [*MARKS, *(word for word, _ in kept)]
-    return words if max_words is None else words[: max(len(MARKS), max_words)]
+    words = [*SPECIAL_TOKENS, *(word for word, _ in kept)]
+    return words if max_words is None else words[: max(len(SPECIAL_TOKENS), max_words)]
 
 
-class LmVocabulary:
-    """Words and their ids, which are line numbers from 0, as in bilm-tf's vocabulary files."""
+class LMVocabulary:
+    """Words and their ids, which are line numbers from 0, as in the vocabulary files of bilm-tf.
+
+    Args:
+        words: Words in the order of their ids, `<S>`, `</S>`, and `<UNK>` among them.
+        name: Name of the vocabulary in error messages.
+
+    Raises:
+        ValueError: If a word occurs twice or a special token is missing.
+    """
 
     def __init__(self, words: Sequence[str], name: str = "the vocabulary") -> None:
         self.words = list(words)
         self.ids = {word: index for index, word in enumerate(self.words)}
         if len(self.ids) < len(self.words):
-            twice = next(word for index, word in enumerate(self.words) if self.ids[word] != index)
-            raise ValueError(f"{name} must have every word once; got {twice!r} twice.")
-        missing = [mark for mark in MARKS if mark not in self.ids]
+            duplicate = next(word for index, word in enumerate(self.words) if self.ids[word] != index)
+            raise ValueError(f"Expected distinct words in {name}, got {duplicate!r} twice.")
+        missing = [token for token in SPECIAL_TOKENS if token not in self.ids]
         if missing:
-            raise ValueError(f"{name} must have the words {', '.join(MARKS)}; {', '.join(missing)} is missing.")
-        self.bos, self.eos, self.unknown = (self.ids[mark] for mark in MARKS)
+            raise ValueError(
+                f"Expected the words {', '.join(SPECIAL_TOKENS)} in {name}, but {', '.join(missing)} is missing."
+            )
+        self.bos_id, self.eos_id, self.unk_id = (self.ids[token] for token in SPECIAL_TOKENS)
 
     def __len__(self) -> int:
         return len(self.words)
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> "LmVocabulary":
-        """From a file with one word a line, or a model folder that has it."""
+    def read(cls, path: str | os.PathLike[str]) -> "LMVocabulary":
+        """Read a file with one word per line.
+
+        Args:
+            path: File, or model folder that contains `vocab.txt`.
+
+        Raises:
+            FileNotFoundError: If the file does not exist.
+            ValueError: If the file is not UTF-8, repeats a word, or lacks a special token.
+        """
         file = Path(path)
         file = file / FILE_NAME if file.is_dir() else file
         if not file.is_file():
-            raise FileNotFoundError(f"the vocabulary must be a file with one word a line; {file} does not exist.")
+            raise FileNotFoundError(f"Expected a vocabulary file with one word per line, but {file} does not exist.")
         try:
             with file.open(encoding="utf-8") as lines:
                 return cls([line.rstrip("\n") for line in lines], str(file))
         except UnicodeDecodeError as error:
-            raise ValueError(f"{file} must be text in UTF-8; {error}.") from error
+            raise ValueError(f"Cannot read {file} as UTF-8: {error}. Convert the file to UTF-8.") from error
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """One word a line; into a folder as `vocab.txt`."""
+        """Write one word per line to a file, or to `vocab.txt` in a folder."""
         file = Path(path)
         file = file / FILE_NAME if file.is_dir() else file
         file.write_text("".join(f"{word}\n" for word in self.words), encoding="utf-8")
 
     def encode(self, words: Sequence[str]) -> np.ndarray:
-        """Ids of words, int64 [len(words)]; `<UNK>`'s for those that are not there."""
-        return np.fromiter((self.ids.get(word, self.unknown) for word in words), np.int64, len(words))
+        """Return the ids of words, int64 [len(words)]. Unknown words get the id of `<UNK>`."""
+        return np.fromiter((self.ids.get(word, self.unk_id) for word in words), np.int64, len(words))

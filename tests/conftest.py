@@ -1,6 +1,7 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Several test processes share the processor, so threads that wait must not keep it busy."""
+"""Settings of all test processes."""
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is imported
+# Test processes share the cores, so waiting OpenMP threads must sleep. OpenMP reads this once, when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

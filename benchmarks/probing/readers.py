@@ -1,9 +1,9 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The labelled sets of the probes: sentences of words, and what is known of them.
+"""Readers of the labeled data sets.
 
-Every set is a folder of tab-separated UTF-8 files: `pos_ud_ewt` (word, UPOS, ...; an empty line after each sentence),
-`ner_wnut17` (word, IOB2 tag), `wic` (T or F, lemma, part of speech, two word indices, two sentences) and `coarsewsd20`
-(`WORD.train.tsv`: sense number, sense name, word index, sentence). A line that is otherwise is a ValueError.
+Every data set is a folder of tab-separated UTF-8 files: `pos_ud_ewt` (word, UPOS, ...; an empty line after each
+sentence), `ner_wnut17` (word, IOB2 tag), `wic` (T or F, lemma, part of speech, two word indices, two sentences), and
+`coarsewsd20` (`WORD.train.tsv`: sense id, sense name, word index, sentence). Invalid lines raise a ValueError.
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ Words = list[str]
 
 
 @dataclass(frozen=True)
-class Tagged:
-    """A sentence with a tag for each word."""
+class TaggedSentence:
+    """Sentence with one tag per word."""
 
     words: Words
     tags: list[str]
@@ -23,15 +23,15 @@ class Tagged:
 
 @dataclass(frozen=True)
 class WordInContext:
-    """One occurrence of a word: the sentence, and where in it the word stands."""
+    """Occurrence of a word: the sentence and the index of the word."""
 
     words: Words
     index: int
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two occurrences of one word, and whether they have one sense."""
+class WordPair:
+    """Two occurrences of a word, and whether they have the same sense."""
 
     first: WordInContext
     second: WordInContext
@@ -39,28 +39,30 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Sense:
-    """An occurrence of a word with its sense."""
+class LabeledOccurrence:
+    """Occurrence of a word with its sense."""
 
     occurrence: WordInContext
     sense: str
 
 
-def _columns(path: Path, least: int) -> Iterator[tuple[int, list[str]]]:
-    """Line number and columns of each line that is not empty; an empty one has no columns."""
+def _columns(path: Path, min_columns: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line number and the columns of each line. An empty line has no columns."""
     if not path.is_file():
-        raise FileNotFoundError(f"the data must have the file {path}.")
+        raise FileNotFoundError(f"Expected the data file {path}, which does not exist.")
     with path.open(encoding="utf-8", newline="\n") as lines:
         for number, line in enumerate(lines, start=1):
             columns = line.rstrip("\n").split("\t") if line.strip() else []
-            if columns and len(columns) < least:
-                raise ValueError(f"{path}, line {number}, must have {least} columns; got {len(columns)}.")
+            if columns and len(columns) < min_columns:
+                raise ValueError(
+                    f"Expected at least {min_columns} columns in {path}, line {number}, got {len(columns)}."
+                )
             yield number, columns
 
 
-def read_tagged(path: Path) -> list[Tagged]:
-    """Sentences of words and tags, one word a line: the first two columns."""
-    sentences: list[Tagged] = []
+def read_tagged(path: Path) -> list[TaggedSentence]:
+    """Return the sentences of a file with one word per line; the first two columns are word and tag."""
+    sentences: list[TaggedSentence] = []
     words: Words = []
     tags: list[str] = []
     for _, columns in _columns(path, 2):
@@ -68,13 +70,13 @@ def read_tagged(path: Path) -> list[Tagged]:
             words.append(columns[0])
             tags.append(columns[1])
         elif words:
-            sentences.append(Tagged(words, tags))
+            sentences.append(TaggedSentence(words, tags))
             words, tags = [], []
-    return [*sentences, Tagged(words, tags)] if words else sentences
+    return [*sentences, TaggedSentence(words, tags)] if words else sentences
 
 
 def read_ambiguous(path: Path) -> dict[str, frozenset[str]]:
-    """Words in lower case and their tags, from lines like `about<TAB>ADP:298 ADV:87`."""
+    """Return lowercase words and their tags, from lines such as `about<TAB>ADP:298 ADV:87`."""
     return {
         columns[0]: frozenset(entry.rpartition(":")[0] for entry in columns[1].split())
         for _, columns in _columns(path, 2)
@@ -85,14 +87,14 @@ def read_ambiguous(path: Path) -> dict[str, frozenset[str]]:
 def _occurrence(path: Path, number: int, index: str, sentence: str) -> WordInContext:
     words = sentence.split()
     if not index.isdecimal() or int(index) >= len(words):
-        raise ValueError(f"{path}, line {number}, must name one of {len(words)} words; got {index!r}.")
+        raise ValueError(f"Expected a word index below {len(words)} in {path}, line {number}, got {index!r}.")
     return WordInContext(words, int(index))
 
 
-def read_wic(path: Path) -> list[Pair]:
-    """Pairs of occurrences."""
+def read_wic(path: Path) -> list[WordPair]:
+    """Return the pairs of occurrences of a file."""
     return [
-        Pair(
+        WordPair(
             _occurrence(path, number, columns[3], columns[5]),
             _occurrence(path, number, columns[4], columns[6]),
             columns[0] == "T",
@@ -102,28 +104,28 @@ def read_wic(path: Path) -> list[Pair]:
     ]
 
 
-def read_senses(path: Path) -> list[Sense]:
-    """Occurrences of one word with their senses."""
+def read_senses(path: Path) -> list[LabeledOccurrence]:
+    """Return the occurrences of one word with their senses."""
     return [
-        Sense(_occurrence(path, number, columns[2], columns[3]), columns[1])
+        LabeledOccurrence(_occurrence(path, number, columns[2], columns[3]), columns[1])
         for number, columns in _columns(path, 4)
         if columns
     ]
 
 
-def read_coarse_wsd(folder: Path) -> dict[str, list[Sense]]:
-    """Each word's occurrences, in order of the words."""
-    found = {path.name.split(".")[0]: read_senses(path) for path in sorted(folder.glob("*.train.tsv"))}
-    if not found:
-        raise FileNotFoundError(f"the data must have files like {folder / 'apple.train.tsv'}.")
-    return found
+def read_coarse_wsd(folder: Path) -> dict[str, list[LabeledOccurrence]]:
+    """Return the occurrences of each word, sorted by word."""
+    occurrences = {path.name.split(".")[0]: read_senses(path) for path in sorted(folder.glob("*.train.tsv"))}
+    if not occurrences:
+        raise FileNotFoundError(f"Expected data files such as {folder / 'apple.train.tsv'}, got none.")
+    return occurrences
 
 
 def model_words(words: Words) -> Words:
-    """Treebank's `did n't` as ELMo's training text writes it, `didn 't`; as many words as before."""
+    """Return the words with contractions split as in the training text: `did n't` of the Treebank becomes `didn 't`."""
     result = list(words)
-    for place in range(1, len(words)):
-        if words[place].lower() in ("n't", "n’t"):
-            result[place - 1] += words[place][0]
-            result[place] = words[place][1:]
+    for index in range(1, len(words)):
+        if words[index].lower() in ("n't", "n’t"):
+            result[index - 1] += words[index][0]
+            result[index] = words[index][1:]
     return result

@@ -1,19 +1,18 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The formats of old checkpoints, and which of them a source has: by its contents, whatever its files are called."""
+"""Checkpoint formats, and detection of the format of a source by content and not by file name."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from ..source.archives import is_archive, unpacked
+from ..source.archives import extract_archive, is_archive
 from ..source.fetch import Source, SourceFile
 from . import allennlp_archive, hdf5_checkpoint, many_langs, spark_nlp, tensorflow_checkpoint, tfhub
-from .base import Opened
+from .base import Format, OpenCheckpoint
 
-# Each has NAME, `matches(path)` and `open_checkpoint(path, options, vocab)`; the first that matches is taken.
-FORMATS: tuple[Any, ...] = (
+# The first format that matches is used.
+FORMATS: tuple[Format, ...] = (
     many_langs,
     allennlp_archive,
     spark_nlp,
@@ -23,47 +22,48 @@ FORMATS: tuple[Any, ...] = (
 )
 
 
-def _format_of(path: Path) -> Any:
-    return next((each for each in FORMATS if each.matches(path)), None)
+def _detect_format(path: Path) -> Format | None:
+    return next((format for format in FORMATS if format.matches(path)), None)
 
 
-def _find(path: Path) -> tuple[Any, Path] | None:
-    """The format of a path, or of the only thing in it that has one."""
-    if (found := _format_of(path)) is not None:
-        return found, path
+def _find_checkpoint(path: Path) -> tuple[Format, Path] | None:
+    """Return format and path of a checkpoint: `path` itself, or the only entry of the folder that has a format."""
+    if (format := _detect_format(path)) is not None:
+        return format, path
     if not path.is_dir():
         return None
-    inside = [(each, folder) for folder in sorted(path.iterdir()) if (each := _format_of(folder)) is not None]
-    return inside[0] if len(inside) == 1 else None
+    entries = [(format, entry) for entry in sorted(path.iterdir()) if (format := _detect_format(entry)) is not None]
+    return entries[0] if len(entries) == 1 else None
+
+
+def _unknown_format_error(path: Path, origin: str) -> Exception:
+    names = ", ".join(format.NAME for format in FORMATS)
+    if not path.is_dir():
+        return ValueError(f"Expected {origin} to be one of {names}, got another file.")
+    content = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "no file"
+    return FileNotFoundError(f"Expected {origin} to be one of {names}, got a folder with {content}.")
 
 
 @contextmanager
-def open_source(source: Source) -> Iterator[Opened]:
-    """Open a checkpoint of any known format; an archive is unpacked as long as the context lasts.
+def open_source(source: Source) -> Iterator[OpenCheckpoint]:
+    """Open a checkpoint of any known format. An archive is extracted until the context ends.
 
     Raises:
-        FileNotFoundError, ValueError: no format fits, or its reader refuses the files.
-        ImportError: what reads the format is not installed.
+        FileNotFoundError, ValueError: If no format matches, or the files are incomplete or invalid.
+        ImportError: If the package that reads the format is not installed.
     """
     with ExitStack() as stack:
         path = source.path.path
         files: dict[str, SourceFile] = {}
         if path.is_file() and is_archive(path):
             files["archive"] = source.path
-            path = stack.enter_context(unpacked(path))
-        found = _find(path)
-        if found is None:
-            names = ", ".join(each.NAME for each in FORMATS)
-            inside = sorted(item.name for item in path.iterdir()) if path.is_dir() else []
-            got = f"{source.path.origin} with {', '.join(inside[:8]) or 'nothing in it'}" if path.is_dir() else "none"
-            error = FileNotFoundError if path.is_dir() else ValueError
-            raise error(f"{source.path.origin} must be one of {names}; got {got}.")
-        reader, place = found
-        extra = {"softmax": source.softmax} if source.softmax is not None else {}
-        if extra and reader is not hdf5_checkpoint:
-            raise ValueError(f"softmax must come with weights in {hdf5_checkpoint.NAME}; got {reader.NAME}.")
-        opened: Opened = reader.open_checkpoint(place, source.options, source.vocab, **extra)
+            path = stack.enter_context(extract_archive(path))
+        checkpoint = _find_checkpoint(path)
+        if checkpoint is None:
+            raise _unknown_format_error(path, source.path.origin)
+        format, location = checkpoint
+        opened = format.open_checkpoint(location, source.options, source.vocab, source.softmax)
         files |= opened.files
         if files.get("weights", source.path).path == source.path.path:
-            files["weights"] = source.path  # by its address, if it was downloaded
+            files["weights"] = source.path  # record the URL of a download
         yield replace(opened, files=files)

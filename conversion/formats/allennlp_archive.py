@@ -1,8 +1,8 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""ELMo inside a model that AllenNLP trained: a `.th` file, or an unpacked `model.tar.gz`.
+"""ELMo inside a model that AllenNLP trained: a `.th` file, or an extracted `model.tar.gz`.
 
-An archive has `config.json`, `weights.th` and, if AllenNLP older than 1.0 wrote it, `fta/`, a folder with the files
-that the configuration names. A fine-tuned ELMo exists nowhere else. What the model has beside ELMo is left out.
+An archive contains `config.json` and `weights.th`. Archives of AllenNLP before 1.0 also contain `fta/`, a folder with
+the files that the configuration names. Other modules of the AllenNLP model are not converted.
 """
 
 import re
@@ -15,122 +15,115 @@ import torch
 from modeling_elmo.model.configuration_elmo import PRESETS, ElmoConfig
 
 from ..mapping.layouts import Shape
-from ..mapping.options import Options, options_from_config
+from ..mapping.options import Options, fill_defaults, options_from_config, read_options
 from ..mapping.tensor_ops import Array
-from ..source.checkpoints import find
-from ..source.fetch import SourceFile
-from .allennlp_names import CHARACTERS, MIX, MIX_FILE, Part, parts, scalar_mixes
-from .base import Opened
-from .hdf5_checkpoint import read_options
-from .torch_state import mentions, read_state, to_array
+from ..messages import format_names
+from ..source.checkpoints import find_checkpoint
+from ..source.fetch import SourceFile, single_path
+from .allennlp_names import CHARACTERS, MIX_FILE, SCALAR_MIX_KEY, WeightPart, scalar_mixes, weight_parts
+from .base import OpenCheckpoint, check_no_softmax
+from .torch_state import contains_name, read_state, to_array
 
 NAME = "AllenNLP model"
 SUFFIX = ".th"
-_USUAL = ("weights.th", "best.th")
+_DEFAULT_FILES = ("weights.th", "best.th")
 _BILM, _ELMO = "_elmo_lstm.", "_elmo."
-# Copies of word vectors, kept for speed, and constants of the sentence boundaries.
-_NO_WEIGHTS = re.compile(
+# Cached word vectors and the character ids of the sentence boundaries.
+_NOT_WEIGHTS = re.compile(
     r"_word_embedding\.weight|_(bos|eos)_embedding|_token_embedder\._(beginning|end)_of_sentence_characters"
 )
-_LARGEST_TEXT = 1 << 24
+_MAX_TEXT_BYTES = 1 << 24
 
 
-def _is_weights(path: Path) -> bool:
-    named = path.suffix == SUFFIX and path.name != MIX_FILE  # damaged, it has no other mark
-    return path.is_file() and (named or mentions(path, CHARACTERS.encode()))
+def _is_weight_file(path: Path) -> bool:
+    has_suffix = path.suffix == SUFFIX and path.name != MIX_FILE  # the only mark of a corrupt file
+    return path.is_file() and (has_suffix or contains_name(path, CHARACTERS.encode()))
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    usual = [folder / name for name in _USUAL if (folder / name).is_file()]
-    if usual:  # beside them lie those of single epochs
-        return usual[:1]
-    return sorted(path for path in folder.iterdir() if _is_weights(path))
+    defaults = [folder / name for name in _DEFAULT_FILES if (folder / name).is_file()]
+    if defaults:  # other files are those of single epochs
+        return defaults[:1]
+    return sorted(path for path in folder.iterdir() if _is_weight_file(path))
 
 
 def matches(path: Path) -> bool:
-    """Whether a path is a `.th` file or holds AllenNLP's ELMo, or is a folder with such a file."""
+    """Return whether a path is a `.th` file or contains AllenNLP's ELMo, or is a folder with such a file."""
     try:
-        return bool(_weight_files(path)) if path.is_dir() else _is_weights(path)
+        return bool(_weight_files(path)) if path.is_dir() else _is_weight_file(path)
     except OSError:
         return False
 
 
-def _choose(folder: Path) -> Path:
-    found = _weight_files(folder)
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
-        raise FileNotFoundError(f"{folder} must have one weight file (weights.th), or it must be named; got {names}.")
-    return found[0]
+def _with_prefix(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Return the tensors whose names have a prefix, by the rest of their names."""
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
-def _listed(names: Iterable[str]) -> str:
-    shown = [name if name.isprintable() else repr(name) for name in names]
-    return ", ".join(shown[:8]) + (", ..." if len(shown) > 8 else "") or "none"
-
-
-def _prefix(state: Mapping[str, torch.Tensor], origin: str) -> str:
-    """What the names of the biLM's tensors begin with."""
+def _find_prefix(state: Mapping[str, torch.Tensor], origin: str) -> str:
+    """Return the prefix of the names of the biLM's tensors."""
     prefixes = [key.removesuffix(CHARACTERS) for key in state if key == CHARACTERS or key.endswith(f".{CHARACTERS}")]
     if not prefixes:
-        raise ValueError(f"{origin} must have the weights of an ELMo (*{CHARACTERS}); got {_listed(state)}.")
+        raise ValueError(f"Expected the weights of an ELMo (*{CHARACTERS}) in {origin}, got {format_names(state)}.")
     first, *others = prefixes
-    own = {key.removeprefix(first): value for key, value in state.items() if key.startswith(first)}
+    bilm_state = _with_prefix(state, first)
     for prefix in others:  # a module that two parts of a model share is stored twice
-        other = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        if own.keys() != other.keys() or not all(torch.equal(own[key], other[key]) for key in own):
-            raise ValueError(f"{origin} must have one ELMo; it has different ones, {_listed(prefixes)}.")
+        other = _with_prefix(state, prefix)
+        if bilm_state.keys() != other.keys() or not all(torch.equal(bilm_state[key], other[key]) for key in other):
+            raise ValueError(f"Expected one ELMo in {origin}, got different ones: {format_names(prefixes)}.")
     return first
 
 
-def _with_key(config: Any, key: str) -> list[Mapping[str, Any]]:
-    """Every object in a configuration that has the key."""
-    found: list[Mapping[str, Any]] = []
-    rest = [config]
-    while rest:
-        value = rest.pop(0)
+def _objects_with_key(config: Any, key: str) -> list[Mapping[str, Any]]:
+    """Return every object in a configuration that has the key."""
+    objects: list[Mapping[str, Any]] = []
+    pending = [config]
+    while pending:
+        value = pending.pop(0)
         if isinstance(value, dict):
-            found += [value] if key in value else []
-            rest += value.values()
+            objects += [value] if key in value else []
+            pending += value.values()
         elif isinstance(value, list):
-            rest += value
-    return found
+            pending += value
+    return objects
 
 
 def _read_config(folder: Path) -> Options | None:
     path = folder / "config.json"
     if not path.is_file():
         return None
-    if path.stat().st_size > _LARGEST_TEXT:
-        raise ValueError(f"config.json must have at most {_LARGEST_TEXT} bytes; it has more.")
+    if path.stat().st_size > _MAX_TEXT_BYTES:
+        raise ValueError(f"Expected at most {_MAX_TEXT_BYTES} bytes in config.json, got {path.stat().st_size}.")
     return read_options(SourceFile(path, "config.json"))[0]
 
 
-def _named_options(config: Options | None) -> list[str]:
-    """Paths and addresses of option files in a configuration."""
-    return list(dict.fromkeys(str(found["options_file"]) for found in _with_key(config, "options_file")))
+def _configured_options(config: Options | None) -> list[str]:
+    """Return paths and URLs of the options files that a configuration names."""
+    return list(dict.fromkeys(str(value["options_file"]) for value in _objects_with_key(config, "options_file")))
 
 
-def _is_text(path: Path) -> bool:
+def _is_text_file(path: Path) -> bool:
     try:
-        return path.is_file() and path.stat().st_size <= _LARGEST_TEXT
-    except (OSError, ValueError):  # a name that cannot be one
+        return path.is_file() and path.stat().st_size <= _MAX_TEXT_BYTES
+    except (OSError, ValueError):  # not a valid file name
         return False
 
 
-def _options_in(folder: Path, named: Iterable[str]) -> SourceFile | None:
-    """The options file in an archive: below `fta`, where its name says what it is, or at the configuration's path."""
+def _find_options_file(folder: Path, configured: Iterable[str]) -> SourceFile | None:
+    """Return the options file of an archive: below `fta` by its name, `options.json`, or the configured path."""
     root = folder.resolve()
     candidates = [*root.glob("fta/*options_file"), *root.glob("fta/**/*options*.json"), root / "options.json"]
-    candidates += [root / name for name in named if "://" not in name]
-    found = [path for path in dict.fromkeys(candidates) if _is_text(path)]
-    found = [path for path in found if path.resolve().is_relative_to(root)]  # an archive makes us read nothing else
-    if len({path.read_bytes() for path in found}) > 1:
-        names = ", ".join(path.name for path in found)
-        raise FileNotFoundError(f"{folder} must have one options file, or it must be named; got {names}.")
-    return SourceFile(found[0], found[0].name) if found else None
+    candidates += [root / name for name in configured if "://" not in name]
+    paths = [path for path in dict.fromkeys(candidates) if _is_text_file(path)]
+    paths = [path for path in paths if path.resolve().is_relative_to(root)]  # never read files outside the archive
+    if not paths:
+        return None
+    has_copies_only = len({path.read_bytes() for path in paths}) == 1
+    path = paths[0] if has_copies_only else single_path(paths, folder, "options file")
+    return SourceFile(path, path.name)
 
 
-def _infer_sizes(table: Iterable[Part]) -> Options:
+def _infer_sizes(table: Iterable[WeightPart]) -> Options:
     shapes = {part.name: part.shape for part in table}
     cells = [name for name in shapes if name.startswith("RNN_0/") and name.endswith("/W_P_0")]
     kernels = [shape for name, shape in shapes.items() if name.startswith("CNN/W_cnn_")]
@@ -145,101 +138,105 @@ def _infer_sizes(table: Iterable[Part]) -> Options:
     }
 
 
-def _filled(options: Options, sizes: Options) -> Options:
-    """The options with the sizes that they lack."""
-    filled = {**sizes, **options}
-    for section, values in sizes.items():
-        if isinstance(options.get(section), dict):
-            filled[section] = {**values, **options[section]}
-    return filled
-
-
-def _released(sizes: Options) -> tuple[str, Options] | None:
-    """The released architecture of these sizes, and its options."""
+def _match_preset(sizes: Options) -> tuple[str, Options] | None:
+    """Return name and options of the released architecture with these sizes."""
     for preset in PRESETS:
         options = options_from_config(ElmoConfig.from_preset(preset))
-        if _filled(sizes, options) == options:
+        if fill_defaults(sizes, options) == options:
             return preset, options
     return None
 
 
 def _find_options(
-    folder: Path, given: SourceFile | None, named: list[str], sizes: Options
+    folder: Path, options_file: SourceFile | None, configured: list[str], sizes: Options
 ) -> tuple[SourceFile | None, Options, str | None, str | None]:
-    """ELMo's options with their file and text, or those of the released architecture, whose name comes last."""
-    file = given or _options_in(folder, named)
+    """Return ELMo's options: file, content, and text; or the options of a released architecture and its name.
+
+    The name is None if the configuration confirms the architecture.
+    """
+    file = options_file or _find_options_file(folder, configured)
     if file is not None:
         options, text = read_options(file)
         return file, options, text, None
-    released = _released(sizes)
-    if released is None:
-        names = f" ({_listed(named)} by config.json)" if named else ""
+    match = _match_preset(sizes)
+    if match is None:
+        names = f" (config.json: {format_names(configured)})" if configured else ""
         raise FileNotFoundError(
-            f"an AllenNLP model must come with ELMo's options{names}, or have the sizes of a released ELMo; "
-            f"{folder} has neither: name the options file."
+            f"Expected ELMo's options{names} or the sizes of a released ELMo in {folder}, got neither. "
+            "Pass the options file."
         )
-    preset, options = released
-    known = [find(name) for name in named if "://" in name]
-    is_certain = any(checkpoint is not None and checkpoint.preset == preset for checkpoint in known)
+    preset, options = match
+    checkpoints = [find_checkpoint(name) for name in configured if "://" in name]
+    is_certain = any(checkpoint is not None and checkpoint.preset == preset for checkpoint in checkpoints)
     return None, options, None, None if is_certain else preset
 
 
-def _check(table: Iterable[Part], shapes: Mapping[str, Shape], origin: str) -> None:
-    """ValueError unless these are the tensors of an ELMo, all of them and no other."""
+def _check_tensors(table: Iterable[WeightPart], shapes: Mapping[str, Shape], origin: str) -> None:
+    """Raise ValueError unless the tensors are exactly those of an ELMo."""
     expected = {key: shape for part in table for key, shape in part.sources.items()}
     if missing := [key for key in expected if key not in shapes]:
-        raise ValueError(f"the ELMo of {origin} must have {_listed(missing)}; there is no such tensor.")
+        raise ValueError(f"Expected {format_names(missing)} in the ELMo of {origin}, got no such tensor.")
     if unknown := [key for key in shapes if key not in expected]:
-        raise ValueError(f"the ELMo of {origin} must have no other tensors than ELMo's; got {_listed(unknown)}.")
+        raise ValueError(f"Expected only ELMo's tensors in the ELMo of {origin}, got {format_names(unknown)}.")
     for key, shape in expected.items():
         if shapes[key] != shape:
-            raise ValueError(f"{key} of {origin} must have shape {shape}; got {shapes[key]}.")
+            raise ValueError(f"Expected {key} of {origin} of shape {shape}, got {shapes[key]}.")
 
 
-def _note(config: Options | None, has_projection: bool, assumed: str | None) -> str:
+def _note(config: Options | None, has_projection: bool, assumed_preset: str | None) -> str:
     model = (config or {}).get("model")
-    kind = model.get("type") if isinstance(model, dict) else None
-    of = f" of the type `{kind}`" if isinstance(kind, str) and re.fullmatch(r"[\w.-]{1,60}", kind) else ""
-    facts = [f"Taken out of an AllenNLP model{of}"]
+    model_type = model.get("type") if isinstance(model, dict) else None
+    is_name = isinstance(model_type, str) and re.fullmatch(r"[\w.-]{1,60}", model_type)
+    sentences = [f"Extracted from an AllenNLP model{f' of type `{model_type}`' if is_name else ''}."]
     if has_projection:
-        facts.append("the projection that followed ELMo there is left out")
-    if assumed:
-        facts.append(
-            f"its activation and clips are taken to be those of the released model {assumed}, as its sizes are"
+        sentences.append("The projection that follows ELMo in that model is not included.")
+    if assumed_preset:
+        sentences.append(
+            f"The activation and clip values are assumed to be those of the released model {assumed_preset}, which has "
+            "the same sizes."
         )
-    return f"{'; '.join(facts)}."
+    return " ".join(sentences)
 
 
-def open_checkpoint(path: Path, options: SourceFile | None = None, vocab: SourceFile | None = None) -> Opened:
+def open_checkpoint(
+    path: Path,
+    options: SourceFile | None = None,
+    vocab: SourceFile | None = None,
+    softmax: SourceFile | None = None,
+) -> OpenCheckpoint:
     """Open an AllenNLP model.
 
     Args:
-        path: the folder of an unpacked archive or of a training run, or its weight file.
-        options: ELMo's `options.json`, in place of the one that the archive has or names.
-        vocab: has no use here.
+        path: Folder of an extracted archive or of a training run, or its weight file.
+        options: ELMo's `options.json`, instead of the file that the archive contains or names.
+        vocab: Ignored.
+        softmax: Must be None.
 
     Raises:
-        FileNotFoundError: a file is missing, or several could be it.
-        ValueError: a file is damaged or has code in it, there is no ELMo or an unknown part of one.
+        FileNotFoundError: If a file is missing or ambiguous.
+        ValueError: If a file is corrupt or contains code, or the model has no ELMo or unknown tensors in it.
     """
-    weights = _choose(path) if path.is_dir() else path
+    check_no_softmax(softmax, NAME)
+    weights = single_path(_weight_files(path), path, "weight file (weights.th)") if path.is_dir() else path
     folder = weights.parent
     state = read_state(weights)
-    prefix = _prefix(state, weights.name)
-    own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-    extra = {key for key in own if _NO_WEIGHTS.fullmatch(key)}
-    shapes: dict[str, Shape] = {key: tuple(value.shape) for key, value in own.items() if key not in extra}
+    prefix = _find_prefix(state, weights.name)
+    bilm_state = _with_prefix(state, prefix)
+    shapes: dict[str, Shape] = {
+        key: tuple(value.shape) for key, value in bilm_state.items() if not _NOT_WEIGHTS.fullmatch(key)
+    }
     if prefix.endswith(_BILM):
         elmo = prefix.removesuffix(_BILM)
-    else:  # a biLM alone
+    else:  # a biLM without the Elmo module around it
         elmo = None
         shapes = {key: shape for key, shape in shapes.items() if key.startswith(("_token_embedder.", _BILM))}
-    table = parts(shapes, has_row_0=bool(own[CHARACTERS][:1].any()) if own[CHARACTERS].dim() == 2 else False)
-    _check(table, shapes, weights.name)
+    characters = bilm_state[CHARACTERS]
+    table = weight_parts(shapes, has_row_0=characters.dim() == 2 and bool(characters[:1].any()))
+    _check_tensors(table, shapes, weights.name)
 
     sizes = _infer_sizes(table)
     config = _read_config(folder)
-    file, parsed, options_text, assumed = _find_options(folder, options, _named_options(config), sizes)
+    file, parsed, options_text, assumed_preset = _find_options(folder, options, _configured_options(config), sizes)
     files = {"weights": SourceFile(weights, weights.name)}
     files |= {"config": SourceFile(folder / "config.json", "config.json")} if config is not None else {}
     files |= {"options": file} if file is not None else {}
@@ -247,27 +244,28 @@ def open_checkpoint(path: Path, options: SourceFile | None = None, vocab: Source
     mixes = {}
     if elmo is not None:
         mixes = {key: value for key, value in state.items() if key.startswith(elmo)}
-        mixes = {key: value for key, value in mixes.items() if MIX.fullmatch(key.removeprefix(elmo))}
+        mixes = {key: value for key, value in mixes.items() if SCALAR_MIX_KEY.fullmatch(key.removeprefix(elmo))}
     projection = f"{elmo.removesuffix(_ELMO)}_projection." if elmo is not None and elmo.endswith(_ELMO) else None
-    placed = {*mixes, *(prefix + key for key in shapes)}
-    by_name = {part.name: part for part in table}
+    used = {*mixes, *(prefix + key for key in shapes)}
+    parts = {part.name: part for part in table}
 
     def read(names: Iterable[str]) -> dict[str, Array]:
         return {
-            name: by_name[name].make(*(to_array(prefix + key, own[key]) for key in by_name[name].sources))
+            name: parts[name].convert(*(to_array(prefix + key, bilm_state[key]) for key in parts[name].sources))
             for name in names
         }
 
-    normalized = any(found["do_layer_norm"] is True for found in _with_key(config, "do_layer_norm"))
-    return Opened(
+    normalized = any(value["do_layer_norm"] is True for value in _objects_with_key(config, "do_layer_norm"))
+    has_projection = projection is not None and any(key.startswith(projection) for key in state)
+    return OpenCheckpoint(
         format=NAME,
-        options=_filled(parsed, sizes),
+        options=fill_defaults(parsed, sizes),
         options_text=options_text,
         shapes={part.name: part.shape for part in table},
         read=read,
         files=files,
         scalar_mixes=scalar_mixes(mixes, weights.name, sizes["lstm"]["n_layers"]),
-        left_out=tuple(key for key in state if key not in placed),
+        unused_arrays=tuple(key for key in state if key not in used),
         fields={"mix_layer_norm": "with_boundaries"} if normalized else {},
-        note=_note(config, projection is not None and any(key.startswith(projection) for key in state), assumed),
+        note=_note(config, has_projection, assumed_preset),
     )

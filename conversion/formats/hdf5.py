@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""HDF5 weight files to NumPy arrays. h5py is imported only here and in `export` and `verify`, when it is needed."""
+"""Reading of HDF5 weight files into NumPy arrays. h5py is imported on first use."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,111 +14,123 @@ from ..mapping.layouts import SOFTMAX_NAMES, Shape
 from ..mapping.tensor_ops import Array
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_DAMAGE = (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, MemoryError)  # what h5py makes of it
-_LARGEST_RATIO = 1100  # of deflate is 1032
+# Exceptions that h5py raises for corrupt files.
+_READ_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, MemoryError)
+_MAX_COMPRESSION_RATIO = 1100  # deflate reaches 1032
 
 
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[Any]:
-    """An open `h5py.File`; FileNotFoundError or ValueError, one sentence each, if it cannot be."""
+    """Open an HDF5 file as `h5py.File`.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not an HDF5 file or is corrupt.
+    """
     h5py = import_h5py()
     if not path.is_file():
-        raise FileNotFoundError(f"the weight file must exist; {path} does not.")
+        raise FileNotFoundError(f"Cannot read weight file {path}: it does not exist.")
     try:
         file = h5py.File(path, "r")
-    except _DAMAGE as error:
+    except _READ_ERRORS as error:
         with path.open("rb") as raw:
-            kind = "cut short or damaged" if raw.read(len(SIGNATURE)) == SIGNATURE else "no HDF5 file"
-        raise ValueError(f"{path} must be a whole HDF5 file; it is {kind} ({path.stat().st_size} bytes).") from error
+            is_hdf5 = raw.read(len(SIGNATURE)) == SIGNATURE
+        reason = "truncated or corrupt" if is_hdf5 else "not an HDF5 file"
+        raise ValueError(
+            f"Cannot read {path} ({path.stat().st_size} bytes): {reason}. Download or copy the file again."
+        ) from error
     with file:
         yield file
 
 
 def _datasets(file: Any, path: Path) -> Iterator[tuple[str, Any]]:
-    """Every dataset in the file with its full name."""
+    """Yield the full name and the dataset for every dataset of the file."""
     h5py = import_h5py()
-    found: list[tuple[str, Any]] = []
+    datasets: list[tuple[str, Any]] = []
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
-            found.append((name, item))
+            datasets.append((name, item))
 
     try:
         file.visititems(visit)
-    except _DAMAGE as error:
-        raise ValueError(f"{path} must be a readable HDF5 file; its list of datasets is damaged.") from error
-    yield from found
+    except _READ_ERRORS as error:
+        raise ValueError(f"Cannot read the list of datasets of {path}: it is corrupt.") from error
+    yield from datasets
 
 
-def _check(name: str, dataset: Any, path: Path) -> Shape:
-    """The shape of a dataset; ValueError if it is not float32, or its numbers are not in this file, or not all."""
+def _checked_shape(name: str, dataset: Any, path: Path) -> Shape:
+    """Return the shape of a dataset that must be float32, complete, and stored in this file."""
     try:
         dtype, shape, size = dataset.dtype, dataset.shape, dataset.nbytes
-        elsewhere = dataset.external is not None or dataset.is_virtual  # a file may not make us read others
-        most = dataset.id.get_storage_size() * (1 if dataset.chunks is None else _LARGEST_RATIO)
-    except _DAMAGE as error:
-        raise ValueError(f"dataset {name} of {path} must be readable; its description is damaged.") from error
-    # Wider or narrower floats would not come back bit-identical, and no published checkpoint has them.
+        is_external = dataset.external is not None or dataset.is_virtual  # a file must not cause reads of other files
+        max_size = dataset.id.get_storage_size() * (1 if dataset.chunks is None else _MAX_COMPRESSION_RATIO)
+    except _READ_ERRORS as error:
+        raise ValueError(f"Cannot read dataset {name} of {path}: its description is corrupt.") from error
+    # Floats of another width would not be bit-identical on export, and no published checkpoint has them.
     if dtype.newbyteorder("=") != np.float32:
-        raise ValueError(f"dataset {name} of {path} must be float32; got {dtype}.")
-    if shape is None or elsewhere:
-        raise ValueError(
-            f"dataset {name} of {path} must hold its numbers itself; it has none or refers to other files."
-        )
-    if size > most:
-        raise ValueError(f"dataset {name} of {path} must have all its numbers; some are not stored.")
+        raise ValueError(f"Expected dataset {name} of {path} to be float32, got {dtype}.")
+    if shape is None or is_external:
+        raise ValueError(f"Cannot read dataset {name} of {path}: it is empty or refers to other files.")
+    if size > max_size:
+        raise ValueError(f"Cannot read dataset {name} of {path}: some of its values are not stored.")
     return tuple(shape)
 
 
 def read_shapes(path: Path) -> dict[str, Shape]:
-    """Names and shapes of all datasets, without reading their numbers.
+    """Return names and shapes of all datasets, without reading their values.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not an HDF5 file, a damaged one, or one with a dataset that is not float32.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not an HDF5 file, is corrupt, or contains a dataset that is not float32.
     """
     with open_hdf5(path) as file:
         shapes: dict[str, Shape] = {}
         for name, dataset in _datasets(file, path):
-            shapes[name] = _check(name, dataset, path)
+            shapes[name] = _checked_shape(name, dataset, path)
         return shapes
 
 
 def read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, Array]:
-    """The named datasets, or all, as float32 arrays.
+    """Return datasets as float32 arrays.
+
+    Args:
+        path: HDF5 file.
+        names: Names of the datasets. Defaults to all.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: as `read_shapes`; or a dataset cannot be read or holds NaN or infinity.
+        FileNotFoundError: If the file does not exist.
+        ValueError: As `read_shapes`, or if a dataset is missing, cannot be read, or contains NaN or infinity.
     """
     shapes = read_shapes(path)
-    wanted = list(shapes if names is None else names)
-    missing = [name for name in wanted if name not in shapes]
+    names = list(shapes if names is None else names)
+    missing = [name for name in names if name not in shapes]
     if missing:
-        raise ValueError(f"{path} must have the datasets {', '.join(missing)}; got {', '.join(shapes) or 'none'}.")
+        raise ValueError(f"Expected the datasets {', '.join(missing)} in {path}, got {', '.join(shapes) or 'none'}.")
     arrays: dict[str, Array] = {}
     with open_hdf5(path) as file:
-        for name in wanted:
+        for name in names:
             try:
                 array = np.asarray(file[name][()], dtype="=f4")
-            except _DAMAGE as error:
-                raise ValueError(f"dataset {name} of {path} must be readable; its numbers are damaged.") from error
+            except _READ_ERRORS as error:
+                raise ValueError(f"Cannot read dataset {name} of {path}: its values are corrupt.") from error
             if not np.isfinite(array).all():
-                raise ValueError(f"dataset {name} of {path} must hold finite numbers; got NaN or infinity.")
+                raise ValueError(f"Expected finite values in dataset {name} of {path}, got NaN or infinity.")
             arrays[name] = array
     return arrays
 
 
 def read_softmax(path: Path, projection_size: int, words: int | None = None) -> tuple[Array, Array]:
-    """The softmax of the language model.
+    """Return weight [words, projection_size] and bias [words] of the language model's softmax.
 
     Args:
-        path: a `*_softmax_weights.hdf5`, or a weight file that has the softmax too.
-        projection_size: size P of one direction's output.
-        words: number of words V of the vocabulary, if known.
+        path: Softmax file (`*_softmax_weights.hdf5`), or a weight file that contains the softmax.
+        projection_size: Output size of one direction.
+        words: Vocabulary size, if known.
 
-    Returns:
-        weight (V, P) and bias (V).
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: As `read_arrays`, or if a shape differs.
     """
     arrays = read_arrays(path, SOFTMAX_NAMES)
     weight, bias = (arrays[name] for name in SOFTMAX_NAMES)
@@ -126,5 +138,5 @@ def read_softmax(path: Path, projection_size: int, words: int | None = None) -> 
     for name, array, shape in zip(SOFTMAX_NAMES, (weight, bias), ((rows, projection_size), (rows,)), strict=True):
         if array.shape != shape:
             expected = str(shape).replace("None", "words")
-            raise ValueError(f"dataset {name} of {path} must have shape {expected}; got {array.shape}.")
+            raise ValueError(f"Expected dataset {name} of {path} of shape {expected}, got {array.shape}.")
     return weight, bias

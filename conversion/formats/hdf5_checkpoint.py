@@ -1,35 +1,34 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Checkpoints in HDF5: `options.json` and weights as bilm-tf's `dump_weights` writes them, and AllenNLP reads them.
+"""HDF5 checkpoints: `options.json` and weights, as bilm-tf's `dump_weights` writes and AllenNLP reads them.
 
-In a folder the weight file is known by its datasets, whatever it is called; the NLPL repository's zips have
-`model.hdf5`, `options.json`, `vocab.txt` or `vocab.txt.gz` and `meta.json`. The softmax is in the weight file, or in a
-file of its own beside it; `scalar_mix.th` is what `export` writes of a trained mix.
+The datasets identify the weight file of a folder, whatever its name. The zip files of the NLPL repository contain
+`model.hdf5`, `options.json`, `vocab.txt` or `vocab.txt.gz`, and `meta.json`. The weight file or a separate file next to
+it contains the softmax. `export` writes trained scalar mixes to `scalar_mix.th`.
 """
 
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
 from ..mapping.layouts import LAYOUTS, SOFTMAX_NAMES, Shape
-from ..mapping.name_map import left_out
-from ..mapping.options import Options, parse
+from ..mapping.name_map import unused_arrays
+from ..mapping.options import get_integer, get_section, read_options
 from ..mapping.tensor_ops import Array
 from ..source.download import cache_folder
-from ..source.fetch import SourceFile, find_options
-from . import vocabulary
+from ..source.fetch import SourceFile, find_options, single_path
 from .allennlp_names import MIX_FILE, scalar_mixes
-from .base import Opened
+from .base import OpenCheckpoint
 from .hdf5 import SIGNATURE, open_hdf5, read_arrays, read_shapes, read_softmax
 from .torch_state import read_state
+from .vocabulary import find_vocabulary, read_words
 
 NAME = "bilm-tf HDF5"
 SUFFIXES = (".hdf5", ".h5")
 _KERNELS = tuple(layout.path(layout.kernel, 0, 0) for layout in LAYOUTS)
-_WEIGHTS, _SOFTMAX, _WORD_VECTORS, _OTHER, _DAMAGED = "weights", "softmax", "word vectors", "other", "damaged"
+_WEIGHTS, _SOFTMAX, _WORD_VECTORS, _OTHER, _CORRUPT = "weights", "softmax", "word vectors", "other", "corrupt"
 
 
 def _is_hdf5(path: Path) -> bool:
-    """By its first bytes; a damaged file is known by its name alone."""
+    """Return whether a file has HDF5's first bytes or, because they may be corrupt, its suffix."""
     try:
         if not path.is_file():
             return False
@@ -47,12 +46,12 @@ def _hdf5_files(folder: Path) -> list[Path]:
 
 
 def matches(path: Path) -> bool:
-    """Whether a path is an HDF5 file, or a folder with one."""
+    """Return whether a path is an HDF5 file, or a folder with one."""
     return bool(_hdf5_files(path)) if path.is_dir() else _is_hdf5(path)
 
 
-def _kind(path: Path) -> str:
-    """What a file holds, without a look at all of its datasets: a file of stored vectors has one a sentence."""
+def _file_kind(path: Path) -> str:
+    """Return the kind of content. A file of precomputed vectors has many datasets, so do not list them all."""
     try:
         with open_hdf5(path) as file:
             if any(name in file for name in _KERNELS):
@@ -61,66 +60,48 @@ def _kind(path: Path) -> str:
                 return _SOFTMAX
             return _WORD_VECTORS if "embedding" in file else _OTHER
     except (ValueError, OSError, RuntimeError, KeyError):
-        return _DAMAGED
+        return _CORRUPT
 
 
-def _names(paths: Iterable[Path]) -> str:
-    return ", ".join(path.name for path in paths) or "none"
-
-
-def _choose(folder: Path) -> Path:
-    """The weight file of a folder; FileNotFoundError unless there is one."""
+def _find_weight_file(folder: Path) -> Path:
+    """Return the weight file of a folder, or else the file that an error message should be about."""
     files = _hdf5_files(folder)
-    kinds = {path: _kind(path) for path in files}
-    found = [path for path in files if kinds[path] == _WEIGHTS]
-    if not found:  # then the message is about the file that should be it
-        found = [path for path in files if kinds[path] == _DAMAGED and "softmax" not in path.name]
-        found = [path for path in found if "weights" in path.name] or found
-    if not found:
-        found = [path for path in files if kinds[path] != _SOFTMAX] or files
-    if len(found) != 1:
-        raise FileNotFoundError(
-            f"{folder} must have one weight file (*.hdf5), or it must be named; got {_names(found)}."
-        )
-    return found[0]
+    kinds = {path: _file_kind(path) for path in files}
+    paths = [path for path in files if kinds[path] == _WEIGHTS]
+    if not paths:
+        paths = [path for path in files if kinds[path] == _CORRUPT and "softmax" not in path.name]
+        paths = [path for path in paths if "weights" in path.name] or paths
+    if not paths:
+        paths = [path for path in files if kinds[path] != _SOFTMAX] or files
+    return single_path(paths, folder, "weight file (*.hdf5)")
 
 
-def read_options(file: SourceFile) -> tuple[Options, str]:
-    """The options and their text; ValueError if the file is not a JSON object."""
-    try:
-        text = file.path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file.origin} must be JSON in UTF-8; {error}.") from error
-    try:
-        return parse(text, file.origin), text
-    except RecursionError as error:
-        raise ValueError(f"{file.origin} must be JSON; it is nested too deeply.") from error
+def _find_softmax_file(weights: Path, is_only_weight_file: bool) -> Path | None:
+    """Return the separate softmax file of a weight file, or None.
 
-
-def _separate_softmax(weights: Path, alone: bool) -> Path | None:
-    """The file with the softmax of a weight file: the one whose name fits, or the only one if the weights are `alone`.
-
-    A damaged file counts if its name says that it is one: to pass over it would lose the softmax without a word.
+    It has a fitting name, or is the only softmax file in the folder of the only weight file. A corrupt file is
+    returned if its name contains "softmax", because skipping it would silently lose the softmax.
     """
-    fitting = weights.parent / weights.name.replace("weights", "softmax_weights")
-    if fitting != weights and fitting.is_file():
-        return fitting
-    others = [path for path in _hdf5_files(weights.parent) if path != weights] if alone else []
-    found = [path for path in others if _kind(path) == _SOFTMAX]
-    found = found or [path for path in others if "softmax" in path.name and _kind(path) == _DAMAGED]
-    return found[0] if len(found) == 1 else None
+    named = weights.parent / weights.name.replace("weights", "softmax_weights")
+    if named != weights and named.is_file():
+        return named
+    others = [path for path in _hdf5_files(weights.parent) if path != weights] if is_only_weight_file else []
+    paths = [path for path in others if _file_kind(path) == _SOFTMAX]
+    paths = paths or [path for path in others if "softmax" in path.name and _file_kind(path) == _CORRUPT]
+    return paths[0] if len(paths) == 1 else None
 
 
-def _refuse_what_has_no_lstm(path: Path, shapes: dict[str, Shape]) -> None:
+def _check_has_lstm(path: Path, shapes: dict[str, Shape]) -> None:
+    """Raise ValueError for a softmax file or a file of word vectors. `detect_layout` rejects other files."""
     if any(name in shapes for name in _KERNELS):
         return
     if all(name in shapes for name in SOFTMAX_NAMES):
-        raise ValueError(f"{path} must have the weights of a biLM; it is the softmax that belongs to one.")
+        raise ValueError(f"Expected the weights of a biLM in {path}, got only a softmax. Pass the biLM's weight file.")
     if "embedding" in shapes and len(shapes["embedding"]) == 2:
         rows, size = shapes["embedding"]
         raise ValueError(
-            f"{path} must have the weights of a biLM; it is a table of {rows} word vectors of size {size} that one "
-            "computed: convert the biLM's own weight file."
+            f"Expected the weights of a biLM in {path}, got {rows} word vectors of size {size}. "
+            "Pass the weight file of the biLM that computed them."
         )
 
 
@@ -129,58 +110,50 @@ def _softmax_rows(path: Path) -> int | None:
     return shape[0] if shape else None
 
 
-def _projection_size(options: Options) -> int:
-    lstm = options.get("lstm")
-    size = lstm.get("projection_dim") if isinstance(lstm, dict) else None
-    if not isinstance(size, int):
-        raise TypeError(f"option lstm.projection_dim must be an integer; got {size!r}.")
-    return size
-
-
 def open_checkpoint(
     path: Path,
     options: SourceFile | None = None,
     vocab: SourceFile | None = None,
     softmax: SourceFile | None = None,
-) -> Opened:
+) -> OpenCheckpoint:
     """Open a checkpoint.
 
     Args:
-        path: its folder or its weight file.
-        options: in place of the `options.json` beside the weights.
-        vocab: the words, one a line, in place of the `vocab.txt` beside the weights.
-        softmax: the file with the softmax, in place of the one beside the weights.
+        path: Folder of the checkpoint, or its weight file.
+        options: Options file, instead of the `options.json` next to the weights.
+        vocab: Vocabulary with one word per line, instead of the `vocab.txt` next to the weights.
+        softmax: Softmax file, instead of the one next to the weights.
 
     Raises:
-        FileNotFoundError: a file is missing, or several could be it.
-        ValueError: a file is damaged or of something else, or the vocabulary has another number of words.
-        ImportError: h5py is not installed.
+        FileNotFoundError: If a file is missing or ambiguous.
+        ValueError: If a file is corrupt or has other content, or the vocabulary has another number of words.
+        ImportError: If h5py is not installed.
     """
-    weights = _choose(path) if path.is_dir() else path
+    weights = _find_weight_file(path) if path.is_dir() else path
     folder = weights.parent
-    if options is None and folder == cache_folder():  # what lies beside a download is of other checkpoints
-        raise FileNotFoundError("weights at an address must come with the options' path or address; got none.")
+    if options is None and folder == cache_folder():  # other files in this folder belong to other checkpoints
+        raise FileNotFoundError("Expected the path or URL of the options with the URL of weights, got none.")
     options = options or find_options(folder)
     shapes = read_shapes(weights)
-    _refuse_what_has_no_lstm(weights, shapes)
-    outside = left_out(shapes)
+    _check_has_lstm(weights, shapes)
+    unused = unused_arrays(shapes)
     parsed, options_text = read_options(options)
     files = {"options": options, "weights": SourceFile(weights, weights.name)}
 
-    softmax_file = weights if set(outside) == set(SOFTMAX_NAMES) else _separate_softmax(weights, path.is_dir())
+    softmax_file = weights if set(unused) == set(SOFTMAX_NAMES) else _find_softmax_file(weights, path.is_dir())
     softmax_file = softmax.path if softmax is not None else softmax_file
     rows = shapes["embedding"][0] if shapes.get("embedding") else None
     if softmax_file is not None and softmax_file != weights:
         files["softmax"] = softmax or SourceFile(softmax_file, softmax_file.name)
-    predicted = _softmax_rows(softmax_file) if softmax_file is not None else None
-    given, words = vocab or vocabulary.find(folder), None
-    if given is not None and (expected := rows or predicted) is not None:
-        found = vocabulary.read_words(given)
-        if len(found) == expected:
-            files["vocab"] = given
-            words = found if rows is not None else None
-        elif vocab is not None or rows is not None:  # otherwise it is of something else than the softmax
-            raise ValueError(f"{given.origin} must have one word a line, {expected}; got {len(found)}.")
+    softmax_rows = _softmax_rows(softmax_file) if softmax_file is not None else None
+    vocab_file, words = vocab or find_vocabulary(folder), None
+    if vocab_file is not None and (expected := rows or softmax_rows) is not None:
+        vocab_words = read_words(vocab_file)
+        if len(vocab_words) == expected:
+            files["vocab"] = vocab_file
+            words = vocab_words if rows is not None else None
+        elif vocab is not None or rows is not None:  # otherwise it does not belong to the softmax
+            raise ValueError(f"Expected one word per line, {expected}, in {vocab_file.origin}, got {len(vocab_words)}.")
     mixes: tuple[tuple[Array, float], ...] = ()
     if (folder / MIX_FILE).is_file():
         files["scalar_mix"] = SourceFile(folder / MIX_FILE, MIX_FILE)
@@ -189,18 +162,18 @@ def open_checkpoint(
     if (folder / "meta.json").is_file():
         files["meta"] = SourceFile(folder / "meta.json", "meta.json")
 
-    def read_the_softmax(file: Path) -> tuple[Array, Array]:
-        return read_softmax(file, _projection_size(parsed), rows)
+    def load_softmax(file: Path) -> tuple[Array, Array]:
+        return read_softmax(file, get_integer(get_section(parsed, "lstm"), "lstm.projection_dim"), rows)
 
-    return Opened(
+    return OpenCheckpoint(
         format=NAME,
         options=parsed,
         options_text=options_text,
-        shapes={name: shape for name, shape in shapes.items() if name not in outside},
+        shapes={name: shape for name, shape in shapes.items() if name not in unused},
         read=partial(read_arrays, weights),
         files=files,
         words=words,
-        softmax=partial(read_the_softmax, softmax_file) if softmax_file is not None else None,
+        softmax=partial(load_softmax, softmax_file) if softmax_file is not None else None,
         scalar_mixes=mixes,
-        left_out=tuple(outside),
+        unused_arrays=tuple(unused),
     )

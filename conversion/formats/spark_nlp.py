@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Spark NLP's saved ElmoEmbeddings: `metadata/part-*` and `elmo_tensorflow`, a zip with TF Hub's variables."""
+"""Saved ElmoEmbeddings of Spark NLP: `metadata/part-*` and `elmo_tensorflow`, a zip file with TF Hub's variables."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -8,25 +8,25 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..mapping.tensor_ops import Array
-from ..source.archives import is_archive, unpacked
+from ..source.archives import extract_archive, is_archive
 from ..source.fetch import SourceFile
 from . import tensorflow_bundle as bundles
 from . import tfhub
-from .base import Opened
+from .base import OpenCheckpoint, check_no_softmax
 from .tensorflow_bundle import Bundle
 
 NAME = "Spark NLP model"
 _CLASS = ".ElmoEmbeddings"
-_INNER = "elmo_tensorflow"
-_LONGEST = 1 << 20  # bytes of the metadata, one short line
+_ARCHIVE = "elmo_tensorflow"
+_MAX_METADATA_BYTES = 1 << 20
 
 
 def _metadata_class(path: Path) -> str | None:
-    """The class that a saved stage of Spark says it is; None where it says none."""
+    """Return the class name in the metadata of a saved Spark stage, or None."""
     for part in sorted((path / "metadata").glob("part-*")):
         try:
             with part.open("rb") as file:
-                metadata = json.loads(file.readline(_LONGEST))
+                metadata = json.loads(file.readline(_MAX_METADATA_BYTES))
         except (OSError, ValueError, RecursionError):
             continue
         if isinstance(metadata, dict) and isinstance(metadata.get("class"), str):
@@ -35,53 +35,57 @@ def _metadata_class(path: Path) -> str | None:
 
 
 def matches(path: Path) -> bool:
-    """Whether a folder is a saved ElmoEmbeddings of Spark NLP."""
+    """Return whether a folder is a saved ElmoEmbeddings of Spark NLP."""
     try:
         name = _metadata_class(path)
-        return (path / _INNER).is_file() and (name.endswith(_CLASS) if name else is_archive(path / _INNER))
+        return (path / _ARCHIVE).is_file() and (name.endswith(_CLASS) if name else is_archive(path / _ARCHIVE))
     except OSError:
         return False
 
 
 @contextmanager
-def _bundle(archive: Path) -> Iterator[Bundle]:
-    """The checkpoint inside the inner zip, as long as it lies unpacked."""
-    with unpacked(archive) as folder:
-        inside = folder / "variables"
-        found = bundles.find(inside) or bundles.find(folder)
-        if len(found) != 1:
-            raise ValueError(f"{archive} must have one TensorFlow checkpoint inside; got {len(found)}.")
-        yield bundles.open_bundle(found[0])
+def _open_archive(archive: Path) -> Iterator[Bundle]:
+    """Extract the inner zip file and open the checkpoint in it, until the context ends."""
+    with extract_archive(archive) as folder:
+        prefixes = bundles.find_bundles(folder / "variables") or bundles.find_bundles(folder)
+        if len(prefixes) != 1:
+            raise ValueError(f"Expected one TensorFlow checkpoint in {archive}, got {len(prefixes)}.")
+        yield bundles.open_bundle(prefixes[0])
 
 
-def open_checkpoint(path: Path, options: SourceFile | None = None, vocab: SourceFile | None = None) -> Opened:
-    """Open a model.
-
-    The inner zip is unpacked again for each call of `read`, so that nothing is left behind.
+def open_checkpoint(
+    path: Path,
+    options: SourceFile | None = None,
+    vocab: SourceFile | None = None,
+    softmax: SourceFile | None = None,
+) -> OpenCheckpoint:
+    """Open a saved model. Each call of `read` extracts the inner zip file again, so that no files are left.
 
     Args:
-        path: its folder.
-        options: keys of bilm-tf's `options.json` in place of what is inferred, see `tfhub`.
-        vocab: has no use here.
+        path: Folder of the saved model.
+        options: File with keys of bilm-tf's `options.json` that replace the inferred ones; see `tfhub`.
+        vocab: Ignored.
+        softmax: Must be None.
 
     Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a file is damaged, or these are not the variables of ELMo.
-        ImportError: tensorflow is not installed.
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file is corrupt, or the variables are not those of an ELMo.
+        ImportError: If tensorflow is not installed.
     """
-    archive = path / _INNER
+    check_no_softmax(softmax, NAME)
+    archive = path / _ARCHIVE
     if not archive.is_file():
-        raise FileNotFoundError(f"a Spark NLP model must have the file {_INNER}; {path} has none.")
-    with _bundle(archive) as bundle:
-        found = tfhub.opened(bundle, options, NAME)
+        raise FileNotFoundError(f"Expected the file {_ARCHIVE} in {path}, but it is missing.")
+    with _open_archive(archive) as bundle:
+        checkpoint = tfhub.open_variables(bundle, options, NAME)
 
-    def read(wanted: Iterable[str]) -> dict[str, Array]:
-        with _bundle(archive) as bundle:
-            return tfhub.opened(bundle, options, NAME).read(wanted)
+    def read(names: Iterable[str]) -> dict[str, Array]:
+        with _open_archive(archive) as bundle:
+            return tfhub.open_variables(bundle, options, NAME).read(names)
 
     files = {"weights": SourceFile(archive, archive.name)}
     for part in sorted((path / "metadata").glob("part-*"))[:1]:
         files["metadata"] = SourceFile(part, f"metadata/{part.name}")
     if options is not None:
         files["options"] = options
-    return replace(found, read=read, files=files)
+    return replace(checkpoint, read=read, files=files)

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""State dicts that `torch.save` wrote, read without running what is in them."""
+"""State dicts that `torch.save` wrote, read without executing code from the file."""
 
 import io
 import pickle
@@ -16,88 +16,95 @@ import torch
 from ..mapping.tensor_ops import Array
 
 _ZIP = b"PK\x03\x04"
-_LEGACY = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)  # PyTorch before 1.6 begins its files with this number
-_NAMES_WITHIN = 1 << 24  # the names of the tensors come first
-_ZIP_DAMAGE = (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, OverflowError, struct.error, zlib.error)
+_LEGACY = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)  # first bytes of files of PyTorch before 1.6
+_MAX_HEADER_BYTES = 1 << 24  # the names of the tensors precede their values
+_ZIP_ERRORS = (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, OverflowError, struct.error, zlib.error)
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
-def mentions(path: Path, name: bytes) -> bool:
-    """Whether a file that `torch.save` wrote has a tensor whose name has this in it; never raises."""
+def contains_name(path: Path, part: bytes) -> bool:
+    """Return whether a file that `torch.save` wrote has a tensor whose name contains `part`. Never raises."""
     try:
         with path.open("rb") as file:
             start = file.read(len(_LEGACY))
             if start == _LEGACY:
-                return name in start + file.read(_NAMES_WITHIN)
+                return part in start + file.read(_MAX_HEADER_BYTES)
             if not start.startswith(_ZIP):
                 return False
         with zipfile.ZipFile(path) as archive:
-            names = [member for member in archive.namelist() if member.endswith("/data.pkl")]
-            with archive.open(names[0]) if names else io.BytesIO() as pickled:
-                return name in pickled.read(_NAMES_WITHIN)
-    except _ZIP_DAMAGE:
+            members = [member for member in archive.namelist() if member.endswith("/data.pkl")]
+            with archive.open(members[0]) if members else io.BytesIO() as header:
+                return part in header.read(_MAX_HEADER_BYTES)
+    except _ZIP_ERRORS:
         return False
 
 
-def _damaged(path: Path) -> str:
-    return f"{path} must be a whole file of PyTorch's; it is cut short or damaged ({path.stat().st_size} bytes)."
+def _corrupt_message(path: Path) -> str:
+    size = path.stat().st_size
+    return f"Cannot read {path} ({size} bytes): truncated or corrupt PyTorch file. Download or copy the file again."
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether the checksums of a zip are right, which PyTorch does not look at; True of other files."""
+def _has_valid_checksums(path: Path) -> bool:
+    """Return whether the checksums of a zip file are valid (PyTorch does not check them), or it is no zip file."""
     with path.open("rb") as file:
         if not file.read(len(_ZIP)).startswith(_ZIP):
             return True
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except _ZIP_DAMAGE:
+    except _ZIP_ERRORS:
         return False
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a state dict by name, on the CPU; what is no tensor is passed over.
+    """Return the tensors of a state dict by name, on the CPU. Other values are skipped.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file is damaged, is no state dict, or is a pickle with code, which is not run.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is corrupt, is not a state dict, or is a pickle with code, which is not executed.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"the weight file must exist; {path} does not.")
-    if not _is_whole(path):
-        raise ValueError(_damaged(path))
+        raise FileNotFoundError(f"Cannot read weight file {path}: it does not exist.")
+    if not _has_valid_checksums(path):
+        raise ValueError(_corrupt_message(path))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of protocols that a damaged file seems to have
+            warnings.simplefilter("ignore")  # about pickle protocols, for corrupt files
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "GLOBAL" in str(error):
             raise ValueError(
-                f"{path} must hold tensors only (a state dict); it is a pickle with code, which is not run."
+                f"Expected only tensors (a state dict) in {path}, got a pickle with code, which is not executed."
             ) from error
-        raise ValueError(_damaged(path)) from error
+        raise ValueError(_corrupt_message(path)) from error
     except MemoryError:
         raise
-    except Exception as error:  # damaged bytes lead the unpickler to any
-        raise ValueError(_damaged(path)) from error
+    except Exception as error:  # the unpickler raises any exception for corrupt bytes
+        raise ValueError(_corrupt_message(path)) from error
     if not isinstance(state, Mapping):
-        raise ValueError(f"{path} must hold a state dict; got {type(state).__name__}.")
+        raise ValueError(f"Expected a state dict in {path}, got {type(state).__name__}.")
     tensors = {
         name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, torch.Tensor)
     }
     for name, tensor in tensors.items():
         if tensor.is_sparse or tensor.is_quantized or tensor.is_meta:
-            raise ValueError(f"{name} of {path} must be a plain tensor; it is sparse, quantised or empty.")
-        if tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():  # repeats one number as many
-            raise ValueError(_damaged(path))
+            raise ValueError(
+                f"Expected {name} of {path} to be a plain tensor, got a sparse, quantized, or meta tensor."
+            )
+        if tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():  # expanded from fewer values
+            raise ValueError(_corrupt_message(path))
     return tensors
 
 
 def to_array(name: str, tensor: torch.Tensor) -> Array:
-    """A tensor as float32 array, without loss; ValueError if it has another type or holds NaN or infinity."""
-    if tensor.dtype not in _FLOATS:  # what is wider would not come back bit-identical
-        raise ValueError(f"{name} must be float32; got {str(tensor.dtype).removeprefix('torch.')}.")
+    """Convert a tensor to a float32 array without loss.
+
+    Raises:
+        ValueError: If it has another type or contains NaN or infinity.
+    """
+    if tensor.dtype not in _FLOATS:  # wider floats would not be bit-identical on export
+        raise ValueError(f"Expected {name} to be float32, got {str(tensor.dtype).removeprefix('torch.')}.")
     array: Array = tensor.detach().float().numpy()
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} must hold finite numbers; got NaN or infinity.")
+        raise ValueError(f"Expected finite values in {name}, got NaN or infinity.")
     return array

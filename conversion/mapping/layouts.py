@@ -1,22 +1,22 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""How old HDF5 files name and shape their weights: the known layouts, and which of them a file has.
+"""Naming layouts of bilm-tf's LSTM weights, and detection of the layout of a weight file.
 
-A layout is where an LSTM cell lies and what its three arrays are called. bilm-tf's `dump_weights` renames
-TensorFlow's variables with regular expressions that assume several layers and two directions; models without
-the one or the other keep other names.
+A layout consists of the path of an LSTM cell and the names of its three arrays. bilm-tf's `dump_weights` renames
+TensorFlow's variables with regular expressions that assume several layers and two directions. Models with one layer
+or one direction keep other names.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modeling_elmo.model.configuration_elmo import ALPHABET_SIZE
+from modeling_elmo.model.configuration_elmo import NUM_CHARACTERS
 
 Shape = tuple[int, ...]
 
-# No names of bilm-tf's: tables that only ELMoForManyLangs has, by what `many_langs` calls them.
+# Tables that only ELMoForManyLangs has. bilm-tf has no names for them.
 CODE_POINT_TABLE, LEXICON_TABLE = "code_point_embed", "lexicon_embed"
 
-# Trained with the model but no part of its representations: read by `readers.read_softmax`.
+# Weights of the language model that the representations do not use. `hdf5.read_softmax` reads them.
 SOFTMAX_NAMES = ("softmax/W", "softmax/b")
 
 
@@ -31,11 +31,11 @@ class Layout:
     projection: str = "W_P_0"
 
     def path(self, array: str, direction: int, layer: int) -> str:
-        """The name of an array, e.g. `path(layout.kernel, 0, 1)`."""
+        """Return the full name of an array, for example `path(layout.kernel, 0, 1)`."""
         return f"{self.cell.format(d=direction, l=layer)}/{array}"
 
-    def can_hold(self, directions: int, layers: int) -> bool:
-        """Whether every cell gets a name of its own."""
+    def supports(self, directions: int, layers: int) -> bool:
+        """Return whether the layout has a separate name for every cell."""
         return ("{d}" in self.cell or directions == 1) and ("{l}" in self.cell or layers == 1)
 
 
@@ -52,31 +52,37 @@ LAYOUTS = (
 )
 
 
-def layout_named(name: str) -> Layout:
-    """The layout called `name`; ValueError if there is none."""
+def get_layout(name: str) -> Layout:
+    """Return the layout with this name.
+
+    Raises:
+        ValueError: If no layout has this name.
+    """
     for layout in LAYOUTS:
         if layout.name == name:
             return layout
-    raise ValueError(f"layout must be one of {', '.join(repr(layout.name) for layout in LAYOUTS)}; got {name!r}.")
+    raise ValueError(
+        f"Expected layout to be one of {', '.join(repr(layout.name) for layout in LAYOUTS)}, got {name!r}."
+    )
 
 
 @dataclass(frozen=True)
-class Contents:
-    """What a weight file holds, as far as its names and shapes tell and the options do not.
+class WeightFileInfo:
+    """Properties of a weight file that follow from its names and shapes and not from the options.
 
     Attributes:
-        layout: names of the LSTM cells' arrays.
-        character_rows: rows of the character table: 261, or 262 where row 0 (no word) is stored too; None without one.
-        word_rows: rows of the table of word vectors; None without one.
-        code_point_rows: rows of a table of code points in place of bytes; None without one.
-        lexicon_rows: rows of a table of word vectors beside the characters; None without one.
-        has_character_projection: whether `CNN_proj` is there.
-        has_cell_projection: whether the LSTM cells have `W_P_0`.
-        bidirectional: whether there is a backward direction.
+        layout: Names of the LSTM cells' arrays.
+        character_rows: Rows of the character table: 261, or 262 with the padding row; None without such a table.
+        word_rows: Rows of the word embedding table; None without such a table.
+        has_character_projection: Whether the file contains `CNN_proj`.
+        has_cell_projection: Whether the LSTM cells have a projection (`W_P_0`).
+        bidirectional: Whether the file contains a backward direction.
+        code_point_rows: Rows of a table of code points that replaces the bytes; None without such a table.
+        lexicon_rows: Rows of a word table that complements the characters; None without such a table.
     """
 
     layout: Layout
-    character_rows: int | None = ALPHABET_SIZE - 1
+    character_rows: int | None = NUM_CHARACTERS - 1
     word_rows: int | None = None
     has_character_projection: bool = True
     has_cell_projection: bool = True
@@ -85,36 +91,43 @@ class Contents:
     lexicon_rows: int | None = None
 
 
-def _rows(shapes: Mapping[str, Shape], name: str) -> int | None:
+def _num_rows(shapes: Mapping[str, Shape], name: str) -> int | None:
     shape = shapes.get(name)
     if shape is not None and (len(shape) != 2 or shape[0] < 1):
-        raise ValueError(f"{name} must be a table of vectors, (rows, size); got shape {shape}.")
+        raise ValueError(f"Expected {name} of shape [rows, size], got shape {shape}.")
     return shape[0] if shape is not None else None
 
 
-def recognise(shapes: Mapping[str, Shape]) -> Contents:
-    """What the file with these datasets holds; ValueError if it is no ELMo weight file."""
+def detect_layout(shapes: Mapping[str, Shape]) -> WeightFileInfo:
+    """Return the layout and properties of a weight file.
+
+    Args:
+        shapes: Names and shapes of the file's arrays.
+
+    Raises:
+        ValueError: If this is not an ELMo weight file.
+    """
     layout = next((layout for layout in LAYOUTS if layout.path(layout.kernel, 0, 0) in shapes), None)
     if layout is None:
-        found = ", ".join(f"{name} {shape}" for name, shape in list(shapes.items())[:8]) or "no dataset"
+        names = ", ".join(f"{name} {shape}" for name, shape in list(shapes.items())[:8]) or "no dataset"
         raise ValueError(
-            f"an ELMo weight file must have an LSTM kernel such as {LAYOUTS[0].path('W_0', 0, 0)}; got {found}"
+            f"Expected an ELMo weight file with an LSTM kernel such as {LAYOUTS[0].path('W_0', 0, 0)}, got {names}"
             f"{', ...' if len(shapes) > 8 else ''}."
         )
-    character_rows = _rows(shapes, "char_embed")
-    if character_rows not in (None, ALPHABET_SIZE - 1, ALPHABET_SIZE):
+    character_rows = _num_rows(shapes, "char_embed")
+    if character_rows not in (None, NUM_CHARACTERS - 1, NUM_CHARACTERS):
         raise ValueError(
-            f"char_embed must have {ALPHABET_SIZE - 1} or {ALPHABET_SIZE} rows; got shape {shapes['char_embed']}."
+            f"Expected char_embed with {NUM_CHARACTERS - 1} or {NUM_CHARACTERS} rows, got shape {shapes['char_embed']}."
         )
-    word_rows = _rows(shapes, "embedding")
-    code_point_rows = _rows(shapes, CODE_POINT_TABLE)
+    word_rows = _num_rows(shapes, "embedding")
+    code_point_rows = _num_rows(shapes, CODE_POINT_TABLE)
     tables = [rows for rows in (character_rows, word_rows, code_point_rows) if rows is not None]
     if len(tables) != 1:
-        got = "both" if tables else "neither"
         raise ValueError(
-            f"an ELMo weight file must have either char_embed (characters) or embedding (words); got {got}."
+            "Expected an ELMo weight file with either char_embed (characters) or embedding (words), "
+            f"got {'both' if tables else 'neither'}."
         )
-    return Contents(
+    return WeightFileInfo(
         layout=layout,
         character_rows=character_rows,
         word_rows=word_rows,
@@ -122,5 +135,5 @@ def recognise(shapes: Mapping[str, Shape]) -> Contents:
         has_cell_projection=layout.path(layout.projection, 0, 0) in shapes,
         bidirectional="{d}" in layout.cell and layout.path(layout.kernel, 1, 0) in shapes,
         code_point_rows=code_point_rows,
-        lexicon_rows=_rows(shapes, LEXICON_TABLE),
+        lexicon_rows=_num_rows(shapes, LEXICON_TABLE),
     )

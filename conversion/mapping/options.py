@@ -1,193 +1,206 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""`options.json` to `ElmoConfig` and back.
+"""Conversion of `options.json` to `ElmoConfig` and back.
 
-The keys are those of bilm-tf and AllenNLP. Training options (`batch_size`, `n_epochs`, ...) describe no
-part of the model and are passed over.
+The keys are those of bilm-tf and AllenNLP. Training options (`batch_size`, `n_epochs`, ...) are ignored, because they
+do not describe the model.
 """
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from modeling_elmo.model.configuration_elmo import (
-    ALPHABET_SIZE,
-    CHARACTER_INPUT,
-    CNN_ACTIVATIONS,
-    WORD_INPUT,
-    ElmoConfig,
-)
+from modeling_elmo.model.configuration_elmo import CHARACTER_INPUT, NUM_CHARACTERS, WORD_INPUT, ElmoConfig
+from modeling_elmo.model.configuration_elmo import _check_filters as check_filters
+from modeling_elmo.model.configuration_elmo import _check_positive_int as check_positive_integer
 
-from .layouts import Contents
+from ..source.fetch import SourceFile
+from .layouts import WeightFileInfo
 
 Options = dict[str, Any]
 _MISSING = object()
 
 
 def parse(text: str, name: str = "options.json") -> Options:
-    """The options in a JSON text; ValueError if it is not a JSON object."""
+    """Parse a JSON object.
+
+    Args:
+        text: Content of the file.
+        name: Name of the file, for messages.
+
+    Raises:
+        ValueError: If the text is not a JSON object.
+    """
     try:
         options = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{name} must be JSON; {error}.") from error
+        raise ValueError(f"Cannot parse {name} as JSON: {error}.") from error
     if not isinstance(options, dict):
-        raise ValueError(f"{name} must be a JSON object with the key 'lstm'; got {type(options).__name__}.")
+        raise ValueError(f"Expected a JSON object in {name}, got {type(options).__name__}.")
     return options
 
 
-def _value(section: Mapping[str, Any], key: str, default: Any) -> Any:
+def read_options(file: SourceFile) -> tuple[Options, str]:
+    """Return the parsed options and their text.
+
+    Raises:
+        ValueError: If the file is not a JSON object in UTF-8.
+    """
+    try:
+        text = file.path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"Cannot decode {file.origin} as UTF-8: {error}.") from error
+    return parse(text, file.origin), text
+
+
+def fill_defaults(options: Options, defaults: Options) -> Options:
+    """Return the options with missing keys taken from the defaults, section by section."""
+    filled = {**defaults, **options}
+    for section, values in defaults.items():
+        if isinstance(options.get(section), dict):
+            filled[section] = {**values, **options[section]}
+    return filled
+
+
+def _get(section: Mapping[str, Any], key: str, default: Any = _MISSING) -> Any:
+    """Return the option with the dotted name `key` from its section."""
     value = section.get(key.rpartition(".")[2], default)
     if value is _MISSING:
-        raise ValueError(f"options must have {key}; it is missing.")
+        raise ValueError(f"Expected options with {key}, which is missing.")
     return value
 
 
-def _section(options: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = _value(options, key, _MISSING)
+def get_section(options: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return the options below a key.
+
+    Raises:
+        TypeError, ValueError: If the key is missing or its value is not an object.
+    """
+    value = _get(options, key)
     if not isinstance(value, dict):
-        raise TypeError(f"option {key} must be an object; got {value!r}.")
+        raise TypeError(f"Expected option {key} to be an object, got {value!r}.")
     return value
 
 
-def _integer(section: Mapping[str, Any], key: str, default: Any = _MISSING, least: int = 1) -> int:
-    value = _value(section, key, default)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"option {key} must be an integer; got {value!r}.")
-    if value < least:
-        raise ValueError(f"option {key} must be at least {least}; got {value}.")
-    return value
+def get_integer(section: Mapping[str, Any], key: str, default: Any = _MISSING, allow_zero: bool = False) -> int:
+    """Return a positive integer.
+
+    Args:
+        section: Options that contain the last part of the key.
+        key: Dotted name, such as "lstm.dim".
+        default: Value of a missing key. By default, the key is required.
+        allow_zero: Whether 0 is valid as well.
+
+    Raises:
+        TypeError, ValueError: If the key is missing or has another value.
+    """
+    value = _get(section, key, default)
+    if allow_zero and type(value) is int and value == 0:
+        return value
+    return check_positive_integer(key, value)
 
 
-def _flag(section: Mapping[str, Any], key: str, default: bool) -> bool:
-    value = _value(section, key, default)
+def get_filters(section: Mapping[str, Any], key: str) -> list[list[int]]:
+    """Return the convolution filters, [width, count] per filter.
+
+    Raises:
+        TypeError, ValueError: If the key is missing or has another value.
+    """
+    return check_filters(_get(section, key))
+
+
+def _get_flag(section: Mapping[str, Any], key: str, default: bool) -> bool:
+    value = _get(section, key, default)
     if not isinstance(value, bool):
-        raise TypeError(f"option {key} must be true or false; got {value!r}.")
+        raise TypeError(f"Expected option {key} to be true or false, got {value!r}.")
     return value
 
 
-def _clip(section: Mapping[str, Any], key: str) -> float | None:
-    value = _value(section, key, None)
-    if not value:  # missing, null, 0 and false all meant no clipping
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"option {key} must be a number or null; got {value!r}.")
-    if not 0 < value < math.inf:
-        raise ValueError(f"option {key} must be positive and finite; got {value}.")
-    return float(value)
-
-
-def _filters(section: Mapping[str, Any]) -> list[list[int]]:
-    value = _value(section, "char_cnn.filters", _MISSING)
-    well_formed = (
-        isinstance(value, list)
-        and value
-        and all(
-            isinstance(pair, list) and len(pair) == 2 and all(type(number) is int and number > 0 for number in pair)
-            for pair in value
-        )
-    )
-    if not well_formed:
-        raise TypeError(f"option char_cnn.filters must be a list of [width, count] pairs; got {value!r}.")
-    return value
-
-
-def _character_fields(options: Mapping[str, Any], contents: Contents) -> dict[str, Any]:
-    cnn = _section(options, "char_cnn")
-    rows = ALPHABET_SIZE if contents.code_point_rows is None else contents.code_point_rows + 1
-    characters = _integer(cnn, "char_cnn.n_characters", rows)
-    if characters not in (rows - 1, rows):  # with or without the id of "no word here"
-        raise ValueError(f"option char_cnn.n_characters must be {rows - 1} or {rows}; got {characters}.")
-    activation = _value(cnn, "char_cnn.activation", _MISSING)
-    if activation not in CNN_ACTIVATIONS:
-        raise ValueError(f"option char_cnn.activation must be 'relu' or 'tanh'; got {activation!r}.")
-    filters = _filters(cnn)
-    size, num_filters = _integer(_section(options, "lstm"), "lstm.projection_dim"), sum(count for _, count in filters)
-    if not contents.has_character_projection and num_filters != size:
-        raise ValueError(
-            f"without CNN_proj in the weight file the filters' number must be lstm.projection_dim, {size}; "
-            f"got {num_filters}."
-        )
-    embedding = cnn.get("embedding")
-    if not isinstance(embedding, dict):
-        raise TypeError(f"option char_cnn.embedding must be an object with the key 'dim'; got {embedding!r}.")
+def _character_fields(options: Mapping[str, Any], info: WeightFileInfo) -> dict[str, Any]:
+    cnn = get_section(options, "char_cnn")
+    rows = NUM_CHARACTERS if info.code_point_rows is None else info.code_point_rows + 1
+    characters = get_integer(cnn, "char_cnn.n_characters", rows)
+    if characters not in (rows - 1, rows):  # bilm-tf counts the padding id for inference only
+        raise ValueError(f"Expected option char_cnn.n_characters to be {rows - 1} or {rows}, got {characters}.")
+    embedding = get_section(cnn, "char_cnn.embedding")
     return {
-        "filters": filters,
-        "cnn_activation": activation,
-        "num_highway_layers": _integer(cnn, "char_cnn.n_highway", 0, least=0),
-        "character_embedding_size": _integer(embedding, "char_cnn.embedding.dim"),
-        "max_characters_per_token": _integer(cnn, "char_cnn.max_characters_per_token"),
-        "use_character_projection": contents.has_character_projection,
+        "filters": get_filters(cnn, "char_cnn.filters"),
+        "cnn_activation": _get(cnn, "char_cnn.activation"),
+        "num_highway_layers": get_integer(cnn, "char_cnn.n_highway", 0, allow_zero=True),
+        "character_embedding_size": get_integer(embedding, "char_cnn.embedding.dim"),
+        "max_characters_per_token": get_integer(cnn, "char_cnn.max_characters_per_token"),
+        "use_character_projection": info.has_character_projection,
         "vocab_size": rows,
-        "lexicon_size": None if contents.lexicon_rows is None else contents.lexicon_rows + 1,
+        "lexicon_size": None if info.lexicon_rows is None else info.lexicon_rows + 1,
     }
 
 
-def _word_fields(options: Mapping[str, Any], contents: Contents) -> dict[str, Any]:
-    rows = contents.word_rows or 0
-    words = _integer(options, "n_tokens_vocab", rows)
+def _word_fields(options: Mapping[str, Any], info: WeightFileInfo) -> dict[str, Any]:
+    rows = info.word_rows or 0
+    words = get_integer(options, "n_tokens_vocab", rows)
     if words != rows:
-        raise ValueError(f"embedding must have one row a word, {words} by n_tokens_vocab; got {rows}.")
-    return {"vocab_size": rows + 1}  # id 0, no word here, comes before the file's rows
+        raise ValueError(f"Expected embedding with {words} rows (n_tokens_vocab), one row per word, got {rows}.")
+    return {"vocab_size": rows + 1}  # the model has the padding id 0, the file does not
 
 
-def config_from_options(options: Mapping[str, Any], contents: Contents, **fields: Any) -> ElmoConfig:
-    """The configuration that old options describe.
+def config_from_options(options: Mapping[str, Any], info: WeightFileInfo, **fields: Any) -> ElmoConfig:
+    """Return the configuration for the options of a checkpoint.
 
     Args:
-        options: the parsed `options.json`.
-        contents: what the weight file holds, where the options leave it open: whether cells are projected
-            (AllenNLP always does, bilm-tf only down to a smaller size) and, without `bidirectional`, the directions.
-        fields: further fields of the configuration.
+        options: Parsed `options.json`.
+        info: Properties of the weight file. It determines whether cells have a projection (AllenNLP: always; bilm-tf:
+            only if it reduces the size) and, without the option `bidirectional`, the number of directions.
+        fields: Additional fields of the configuration.
 
     Raises:
-        TypeError, ValueError: if a key is missing or wrong, or the file contradicts it.
+        TypeError, ValueError: If a key is missing or invalid, or contradicts the weight file.
     """
-    lstm = _section(options, "lstm")
+    lstm = get_section(options, "lstm")
     if "char_cnn" in options:
         input_type, table = CHARACTER_INPUT, "char_embed"
-        rows = contents.character_rows if contents.code_point_rows is None else contents.code_point_rows
+        rows = info.character_rows if info.code_point_rows is None else info.code_point_rows
     else:
-        input_type, table, rows = WORD_INPUT, "embedding", contents.word_rows
+        input_type, table, rows = WORD_INPUT, "embedding", info.word_rows
     if rows is None:
-        has = "char_cnn" if input_type == CHARACTER_INPUT else "no char_cnn"
-        raise ValueError(f"options with {has} must come with weights that have {table}; it is missing.")
-    cell, projection = _integer(lstm, "lstm.dim"), _integer(lstm, "lstm.projection_dim")
-    if cell > projection and not contents.has_cell_projection:
+        found = "char_cnn" if input_type == CHARACTER_INPUT else "no char_cnn"
+        raise ValueError(f"Expected {table} in the weight file for options with {found}, but it is missing.")
+    cell, projection = get_integer(lstm, "lstm.dim"), get_integer(lstm, "lstm.projection_dim")
+    if cell > projection and not info.has_cell_projection:
         raise ValueError(
-            f"options with lstm.dim {cell} over lstm.projection_dim {projection} must come with weights that have "
-            f"{contents.layout.path(contents.layout.projection, 0, 0)} ({cell}, {projection}); it is missing."
+            f"Expected {info.layout.path(info.layout.projection, 0, 0)} ({cell}, {projection}) in the weight file, "
+            f"because lstm.dim {cell} exceeds lstm.projection_dim {projection}, but it is missing."
         )
-    specific = _character_fields if input_type == CHARACTER_INPUT else _word_fields
-    layers = _integer(lstm, "lstm.n_layers", 1)
-    if not contents.has_cell_projection and cell != projection:  # layers of two sizes cannot be mixed
+    input_fields = _character_fields if input_type == CHARACTER_INPUT else _word_fields
+    layers = get_integer(lstm, "lstm.n_layers", 1)
+    if not info.has_cell_projection and cell != projection:  # a mix needs layers of equal size
         fields.setdefault("pooling_layer", f"lstm_outputs{layers}")
     return ElmoConfig(
         input_type=input_type,
         projection_size=projection,
         cell_size=cell,
-        use_cell_projection=contents.has_cell_projection,
+        use_cell_projection=info.has_cell_projection,
         num_hidden_layers=layers,
-        bidirectional=_flag(options, "bidirectional", contents.bidirectional),
-        use_skip_connections=_flag(lstm, "lstm.use_skip_connections", False),
-        cell_clip=_clip(lstm, "lstm.cell_clip"),
-        projection_clip=_clip(lstm, "lstm.proj_clip"),
-        **specific(options, contents),
+        bidirectional=_get_flag(options, "bidirectional", info.bidirectional),
+        use_skip_connections=_get_flag(lstm, "lstm.use_skip_connections", False),
+        cell_clip=_get(lstm, "lstm.cell_clip", None),
+        projection_clip=_get(lstm, "lstm.proj_clip", None),
+        **input_fields(options, info),
         **fields,
     )
 
 
-def _number(value: float | None) -> float | int | None:
+def _to_number(value: float | None) -> float | int | None:
     return int(value) if value is not None and value.is_integer() else value
 
 
 def options_from_config(config: ElmoConfig) -> Options:
-    """The old options of a configuration, in the keys that bilm-tf and AllenNLP both read."""
+    """Return the options of a configuration, with the keys that bilm-tf and AllenNLP read."""
     options: Options = {
         "lstm": {
             "use_skip_connections": config.use_skip_connections,
             "projection_dim": config.projection_size,
-            "cell_clip": _number(config.cell_clip),  # null is none to both; bilm-tf takes 0 for a bound of 0
-            "proj_clip": _number(config.projection_clip),
+            # null disables clipping in both programs. bilm-tf interprets 0 as a bound of 0.
+            "cell_clip": _to_number(config.cell_clip),
+            "proj_clip": _to_number(config.projection_clip),
             "dim": config.cell_size,
             "n_layers": config.num_hidden_layers,
         }
@@ -198,7 +211,7 @@ def options_from_config(config: ElmoConfig) -> Options:
             "filters": config.filters,
             "n_highway": config.num_highway_layers,
             "embedding": {"dim": config.character_embedding_size},
-            "n_characters": ALPHABET_SIZE,
+            "n_characters": NUM_CHARACTERS,
             "max_characters_per_token": config.max_characters_per_token,
         }
     else:

@@ -1,9 +1,9 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The invertible changes of layout between old checkpoints' arrays and the model's, on NumPy arrays.
+"""Invertible layout changes between the arrays of bilm-tf and those of the model, on NumPy arrays.
 
-Every operation moves numbers and never computes with them, so that a round trip gives the same bytes.
-TensorFlow keeps a matrix as (in, out), PyTorch's `nn.Linear` as (out, in); TensorFlow's LSTM has the gate blocks
-input, new, forget, output (i, j, f, o), this package and PyTorch have i, f, g, o, where g is j.
+The operations only move values and never compute with them, so a round trip returns the same bytes. TensorFlow stores
+a matrix as (in, out), PyTorch's `nn.Linear` as (out, in). TensorFlow's LSTM orders the gates i, j, f, o (input, cell,
+forget, output). This package and PyTorch order them i, f, g, o, where g is j.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,56 +16,60 @@ Array = NDArray[np.float32]
 
 
 def transpose(matrix: Array) -> Array:
-    """(rows, columns) to (columns, rows); its own inverse."""
+    """Transpose (rows, columns) to (columns, rows); self-inverse."""
     return np.ascontiguousarray(matrix.T)
 
 
 def convolution_from_tf(kernel: Array) -> Array:
-    """TensorFlow's 2-D kernel (1, width, d, count) to PyTorch's 1-D one (count, d, width)."""
+    """Convert TensorFlow's 2-D kernel (1, width, d, count) to PyTorch's 1-D kernel (count, d, width)."""
     return np.ascontiguousarray(kernel[0].transpose(2, 1, 0))
 
 
 def convolution_to_tf(kernel: Array) -> Array:
-    """Inverse of `convolution_from_tf`."""
+    """Invert `convolution_from_tf`."""
     return np.ascontiguousarray(kernel.transpose(2, 1, 0)[None])
 
 
-def prepend_zero_row(table: Array) -> Array:
-    """(rows, size) to (rows + 1, size): the old loaders' id 0, "no word here", which the files leave out."""
+def add_padding_row(table: Array) -> Array:
+    """Prepend the zero row of id 0 (padding), which bilm-tf's files omit: (rows, size) to (rows + 1, size)."""
     return np.concatenate([np.zeros_like(table[:1]), table])
 
 
-def drop_zero_row(table: Array) -> Array:
-    """Inverse of `prepend_zero_row`; raises ValueError where row 0 holds numbers that would be lost."""
+def remove_padding_row(table: Array) -> Array:
+    """Invert `add_padding_row`.
+
+    Raises:
+        ValueError: If row 0 contains values, which would be lost.
+    """
     if table[0].any():
-        raise ValueError("row 0 of the input table must be zeros to be left out; got other numbers.")
+        raise ValueError("Cannot remove row 0 (padding) of the input table: it contains values other than zero.")
     return np.ascontiguousarray(table[1:])
 
 
-def swap_gates(blocks: Array) -> Array:
-    """Gate blocks along the first axis (4C, ...) from i, j, f, o to i, f, j, o; its own inverse."""
+def reorder_gates(blocks: Array) -> Array:
+    """Reorder the gate blocks along the first axis, (4C, ...), from i, j, f, o to i, f, j, o; self-inverse."""
     i, second, third, o = np.split(blocks, 4)
     return np.concatenate([i, third, second, o])
 
 
 def split_kernel(kernel: Array, input_size: int) -> tuple[Array, Array]:
-    """An LSTM kernel `W_0` (input + state, 4C) to its input part (4C, input) and its state part (4C, state)."""
-    rows = swap_gates(kernel.T)
+    """Split an LSTM kernel `W_0` (input + state, 4C) into its input weight (4C, input) and state weight (4C, state)."""
+    rows = reorder_gates(kernel.T)
     return np.ascontiguousarray(rows[:, :input_size]), np.ascontiguousarray(rows[:, input_size:])
 
 
-def merge_kernel(input_part: Array, state_part: Array) -> Array:
-    """Inverse of `split_kernel`."""
-    return transpose(swap_gates(np.concatenate([input_part, state_part], axis=1)))
+def merge_kernel(input_weight: Array, state_weight: Array) -> Array:
+    """Invert `split_kernel`."""
+    return transpose(reorder_gates(np.concatenate([input_weight, state_weight], axis=1)))
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A change of layout from one array of a checkpoint to one or more of the model, and back.
+    """Layout change from one array of a checkpoint to one or more arrays of the model, and its inverse.
 
     Attributes:
-        forward: takes the source array and the shapes of the targets, returns the targets.
-        backward: takes the targets, returns the source array.
+        forward: Function from the source array and the shapes of the targets to the targets.
+        backward: Function from the targets to the source array.
     """
 
     forward: Callable[[Array, Sequence[tuple[int, ...]]], tuple[Array, ...]]
@@ -76,9 +80,9 @@ def _single(forward: Callable[[Array], Array], backward: Callable[[Array], Array
     return Operation(lambda source, shapes: (forward(source),), backward)
 
 
-SAME = _single(np.ascontiguousarray, np.ascontiguousarray)
+IDENTITY = _single(np.ascontiguousarray, np.ascontiguousarray)
 TRANSPOSE = _single(transpose, transpose)
 CONVOLUTION = _single(convolution_from_tf, convolution_to_tf)
-ZERO_ROW = _single(prepend_zero_row, drop_zero_row)
-GATES = _single(swap_gates, swap_gates)
-KERNEL = Operation(lambda source, shapes: split_kernel(source, shapes[0][1]), merge_kernel)
+PADDING_ROW = _single(add_padding_row, remove_padding_row)
+GATE_ORDER = _single(reorder_gates, reorder_gates)
+LSTM_KERNEL = Operation(lambda source, shapes: split_kernel(source, shapes[0][1]), merge_kernel)

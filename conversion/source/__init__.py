@@ -1,2 +1,2 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Where an old checkpoint's files come from."""
+"""Sources of checkpoints: local files, downloads, archives, and the list of known checkpoints."""

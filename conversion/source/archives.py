@@ -1,8 +1,8 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Archives (zip, tar, tar.gz) unpacked into a temporary folder, however hostile or damaged they are.
+"""Safe extraction of zip, tar, and tar.gz archives, including malicious and corrupt ones.
 
-Only plain files and folders below the new folder are written: no link, no device, no name that leads elsewhere.
-What comes out is bounded in bytes and members, and every checksum that the format has is checked.
+Extraction writes only plain files and folders below a temporary folder: no links, no devices, and no names that lead
+elsewhere. The number of bytes and members is bounded, and all checksums of the format are verified.
 """
 
 import gzip
@@ -19,100 +19,101 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-LIMIT = 16 << 30  # the largest published one, a training checkpoint with its optimizer's slots, has some 5 GB
+from ..messages import format_name
+
+MAX_BYTES = 16 << 30  # the largest published archive, a training checkpoint with optimizer state, has 5 GB
 MAX_MEMBERS = 10_000
 MAX_DEPTH = 32
 
-_CHUNK = 1 << 18  # also the largest header of a tar member, which tarfile reads in one piece
+_CHUNK_SIZE = 1 << 18  # bytes; also the maximum header of a tar member, which tarfile reads at once
 _BLOCK = tarfile.BLOCKSIZE
 _GZIP, _ZIP, _EMPTY_ZIP = b"\x1f\x8b", b"PK\x03\x04", b"PK\x05\x06"
-_ZIP_HEADER = struct.Struct("<4s5H3L2H")  # a member's; the last two are the lengths of its name and extra field
-_ZIP_END = struct.Struct("<4s4H2LH")  # the last record but for a comment; the fourth number counts the members
-_IN_ZIP64 = 0xFFFF  # the count is elsewhere, or beyond what is unpacked here
-_ENCRYPTED = 0x1 | 0x2000  # flags of a member, and of the list of members
-_PLAIN_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_DRIVE = re.compile(r"[A-Za-z]:")
-_DAMAGE = (
+_ZIP_HEADER = struct.Struct("<4s5H3L2H")  # local file header; the last fields are the lengths of name and extra field
+_ZIP_END = struct.Struct("<4s4H2LH")  # end of central directory; field 4 is the number of members
+_IN_ZIP64 = 0xFFFF  # the number of members is in the zip64 record
+_ENCRYPTED = 0x1 | 0x2000  # flags of a member, and of the central directory
+_ALLOWED_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_WINDOWS_DRIVE = re.compile(r"[A-Za-z]:")
+_READ_ERRORS = (
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
     EOFError,
     OSError,
-    ValueError,  # of offsets, sizes and encodings that cannot be
+    ValueError,  # invalid offsets, sizes, and encodings
     OverflowError,
     IndexError,
-    NotImplementedError,  # of features that zipfile lacks
-    RuntimeError,  # of chains of tar headers too (RecursionError)
+    NotImplementedError,  # features that zipfile does not support
+    RuntimeError,  # includes RecursionError for chains of tar headers
 )
 
 
-class _Refused(Exception):
-    """Something about a member, as the rest of a sentence."""
+class _UnsafeArchiveError(Exception):
+    """The archive is not extracted, for the given reason."""
 
 
-class _Damaged(Exception):
+class _CorruptArchiveError(Exception):
     """The archive cannot be read."""
 
 
 @contextmanager
-def _reading() -> Iterator[None]:
-    """Turns errors of reading, and of nothing else, into _Damaged: a full disk is no damage."""
+def _read_errors_as_corrupt() -> Iterator[None]:
+    """Convert errors of reading to _CorruptArchiveError. Errors of writing, such as a full disk, are not converted."""
     try:
         yield
-    except _DAMAGE as error:
-        raise _Damaged from error
+    except _READ_ERRORS as error:
+        raise _CorruptArchiveError from error
 
 
-def _read(member: IO[bytes]) -> bytes:
-    with _reading():
-        return member.read(_CHUNK)
+def _read_chunk(member: IO[bytes]) -> bytes:
+    with _read_errors_as_corrupt():
+        return member.read(_CHUNK_SIZE)
 
 
-class _SmallReads(io.RawIOBase):
-    """A stream that refuses to be read in large pieces, for tarfile takes a header's word for its size."""
+class _LimitedReader(io.RawIOBase):
+    """Stream that rejects large reads, because tarfile reads as many bytes as a header declares."""
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= _CHUNK:
-            raise ValueError("a header is too large")
+        if not 0 <= size <= _CHUNK_SIZE:
+            raise ValueError("header too large")
         data: bytes = self.raw.read(size)
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        place: int = self.raw.seek(offset, whence)
-        return place
+        position: int = self.raw.seek(offset, whence)
+        return position
 
     def tell(self) -> int:
-        place: int = self.raw.tell()
-        return place
+        position: int = self.raw.tell()
+        return position
 
 
 def _is_tar(block: bytes) -> bool:
     try:
-        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")  # it has a checksum
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")  # checks its checksum
     except (tarfile.HeaderError, ValueError):
         return False
     return True
 
 
-def _begins_with_tar(path: Path) -> bool:
-    """Whether a gzip file holds a tar, or is too damaged to tell."""
+def _gzip_contains_tar(path: Path) -> bool:
+    """Return whether a gzip file contains a tar. True if it is too corrupt to tell."""
     try:
         with gzip.open(path) as file:
             block = file.read(_BLOCK)
-            return _is_tar(block) or (len(block) == _BLOCK and not any(block))  # or a tar without members
+            return _is_tar(block) or (len(block) == _BLOCK and not any(block))  # or an empty tar
     except (OSError, EOFError, zlib.error):
         return True
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a zip, tar or tar.gz, by its first bytes.
+    """Return whether a file is a zip, tar, or tar.gz, by its first bytes.
 
-    The zip files that `torch.save` writes are no archives here, nor is a file that is only compressed, such as
-    `vocab.txt.gz`.
+    False for the zip files of `torch.save` and for compressed single files such as `vocab.txt.gz`.
     """
     try:
         with path.open("rb") as file:
@@ -120,7 +121,7 @@ def is_archive(path: Path) -> bool:
     except OSError:
         return False
     if start.startswith(_GZIP):
-        return _begins_with_tar(path)
+        return _gzip_contains_tar(path)
     if start.startswith(_ZIP) and len(start) >= _ZIP_HEADER.size:
         *_, name_length, _ = _ZIP_HEADER.unpack_from(start)
         first = start[_ZIP_HEADER.size : _ZIP_HEADER.size + name_length]
@@ -128,191 +129,203 @@ def is_archive(path: Path) -> bool:
     return start.startswith((_ZIP, _EMPTY_ZIP)) or _is_tar(start)
 
 
-def _shown(name: str) -> str:
-    return repr(name if len(name) <= 80 else f"{name[:80]}...")
+def _member_path(name: str) -> tuple[str, ...]:
+    """Return a member's name as folder names and a file name.
 
-
-def _parts(name: str) -> tuple[str, ...]:
-    """A member's name as folders and file; _Refused where it leads out of the folder or is no name."""
-    path = name.replace("\\", "/")  # some programs on Windows write it so, and there it separates
-    if path.startswith("/") or _DRIVE.match(path):
-        raise _Refused(f"must have members with relative names; got {_shown(name)}")
+    Raises:
+        _UnsafeArchiveError: If the name leads out of the folder or is invalid.
+    """
+    path = name.replace("\\", "/")  # some programs on Windows write backslashes
+    if path.startswith("/") or _WINDOWS_DRIVE.match(path):
+        raise _UnsafeArchiveError(f"the name of member {format_name(name)} is absolute")
     parts = tuple(part for part in path.split("/") if part not in ("", "."))
     if ".." in parts:
-        raise _Refused(f"must have members inside its own folder; got {_shown(name)}")
+        raise _UnsafeArchiveError(f"member {format_name(name)} is outside the archive's folder")
     try:
         length = max([len(part.encode()) for part in parts], default=0)
     except UnicodeEncodeError as error:
-        raise _Refused(f"must have members with names in UTF-8; got {_shown(name)}") from error
+        raise _UnsafeArchiveError(f"the name of member {format_name(name)} is not UTF-8") from error
     if length > 255 or len(path) > 1000 or any(ord(character) < 32 for character in path):
-        raise _Refused(f"must have members with usual names; got {_shown(name)}")
+        raise _UnsafeArchiveError(f"the name of member {format_name(name)} is too long or not printable")
     if len(parts) > MAX_DEPTH:
-        raise _Refused(f"must have at most {MAX_DEPTH} folders inside each other; {_shown(name)} has {len(parts)}")
+        raise _UnsafeArchiveError(
+            f"expected at most {MAX_DEPTH} nested folders, member {format_name(name)} has {len(parts)}"
+        )
     return parts
 
 
-class _Folder:
-    """The folder that members are written into, with an account of what was written."""
+class _OutputFolder:
+    """Folder that members are written to. It counts the members and bytes."""
 
-    def __init__(self, root: Path, limit: int) -> None:
-        self.root, self.limit = root, limit
-        self.members = self.bytes = 0
+    def __init__(self, root: Path, max_bytes: int) -> None:
+        self.root, self.max_bytes = root, max_bytes
+        self.num_members = self.num_bytes = 0
 
-    def admit(self, name: str, size: int) -> tuple[str, ...]:
-        """The parts of a member's name; _Refused where it or its declared size may not come out."""
-        self.members += 1
-        if self.members > MAX_MEMBERS:
-            raise _Refused(f"must have at most {MAX_MEMBERS} members; it has more")
-        self._check(size)
-        return _parts(name)
+    def check_member(self, name: str, size: int) -> tuple[str, ...]:
+        """Return the path of a member.
 
-    def count(self, size: int) -> None:
-        """Add to the bytes that came out."""
-        self._check(size)
-        self.bytes += size
+        Raises:
+            _UnsafeArchiveError: If its name or its declared size is not allowed.
+        """
+        self.num_members += 1
+        if self.num_members > MAX_MEMBERS:
+            raise _UnsafeArchiveError(f"it has more than {MAX_MEMBERS} members")
+        self._check_size(size)
+        return _member_path(name)
 
-    def _check(self, size: int) -> None:
-        if size < 0 or self.bytes + size > self.limit:
-            raise _Refused(f"must unpack to at most {self.limit} bytes; it has more")
+    def count_bytes(self, size: int) -> None:
+        """Count extracted bytes.
+
+        Raises:
+            _UnsafeArchiveError: If there are too many.
+        """
+        self._check_size(size)
+        self.num_bytes += size
+
+    def _check_size(self, size: int) -> None:
+        if size < 0 or self.num_bytes + size > self.max_bytes:
+            raise _UnsafeArchiveError(f"it has more than {self.max_bytes} bytes")
 
     def add_folder(self, parts: tuple[str, ...], name: str) -> Path:
         path = self.root.joinpath(*parts)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise _Refused(f"must have every name once; {_shown(name)} is a file and a folder") from error
+            raise _UnsafeArchiveError(f"member {format_name(name)} is both a file and a folder") from error
         return path
 
     def add_file(self, parts: tuple[str, ...], name: str, member: IO[bytes]) -> None:
         if not parts:
-            raise _Refused(f"must have members with names; got {_shown(name)}")
+            raise _UnsafeArchiveError(f"member {format_name(name)} has no file name")
         folder = self.add_folder(parts[:-1], name)
         try:
             file = (folder / parts[-1]).open("xb")
         except FileExistsError as error:
-            raise _Refused(f"must have every name once; {_shown(name)} is there twice") from error
+            raise _UnsafeArchiveError(f"member {format_name(name)} appears twice") from error
         with file:
-            while chunk := _read(member):
-                self.count(len(chunk))
+            while chunk := _read_chunk(member):
+                self.count_bytes(len(chunk))
                 file.write(chunk)
 
 
-def _count_of_end(path: Path) -> int:
-    """How many members a zip has by its last record."""
+def _declared_member_count(path: Path) -> int:
+    """Return the number of members according to the last record of a zip."""
     with path.open("rb") as file:
         file.seek(-min(path.stat().st_size, _ZIP_END.size + 0xFFFF), io.SEEK_END)
         end = file.read()
     return _ZIP_END.unpack_from(end, end.rfind(_EMPTY_ZIP))[4]
 
 
-def _unpack_zip(path: Path, folder: _Folder) -> None:
-    with _reading():
+def _extract_zip(path: Path, folder: _OutputFolder) -> None:
+    with _read_errors_as_corrupt():
         archive = zipfile.ZipFile(path)
     with archive:
-        with _reading():
-            # A damaged length in the list of members can hide those behind it.
-            if _count_of_end(path) not in (len(archive.infolist()), _IN_ZIP64):
+        with _read_errors_as_corrupt():
+            # A corrupt length field in the central directory can hide later members.
+            if _declared_member_count(path) not in (len(archive.infolist()), _IN_ZIP64):
                 raise zipfile.BadZipFile
         for info in archive.infolist():
-            parts = folder.admit(info.filename, info.file_size)
+            parts = folder.check_member(info.filename, info.file_size)
             if info.flag_bits & _ENCRYPTED:
-                raise _Refused(f"must not be encrypted; {_shown(info.filename)} is")
-            kind = stat.S_IFMT(info.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                what = "a symbolic link" if kind == stat.S_IFLNK else "a special file"
-                raise _Refused(f"must have files and folders only; {_shown(info.filename)} is {what}")
-            if info.compress_type not in _PLAIN_COMPRESSIONS:
-                raise _Refused(
-                    f"must be compressed by deflate; {_shown(info.filename)} has method {info.compress_type}"
+                raise _UnsafeArchiveError(f"member {format_name(info.filename)} is encrypted")
+            file_type = stat.S_IFMT(info.external_attr >> 16)
+            if file_type not in (0, stat.S_IFREG, stat.S_IFDIR):
+                type_name = "a symbolic link" if file_type == stat.S_IFLNK else "a special file"
+                raise _UnsafeArchiveError(f"member {format_name(info.filename)} is {type_name}")
+            if info.compress_type not in _ALLOWED_COMPRESSIONS:
+                raise _UnsafeArchiveError(
+                    f"member {format_name(info.filename)} has compression method {info.compress_type}, not deflate"
                 )
-            if parts[:1] == ("__MACOSX",):  # the Finder's notes on the other members
+            if parts[:1] == ("__MACOSX",):  # metadata of the macOS Finder
                 continue
             if info.filename.endswith(("/", "\\")):
                 folder.add_folder(parts, info.filename)
                 continue
-            with _reading():
+            with _read_errors_as_corrupt():
                 member = archive.open(info)
             with member:
                 folder.add_file(parts, info.filename, member)
 
 
-def _tar_kind(info: tarfile.TarInfo) -> str:
+def _tar_type_name(info: tarfile.TarInfo) -> str:
     if info.issym():
         return "a symbolic link"
     return "a hard link" if info.islnk() else "a device or special file"
 
 
-def _unpack_tar(path: Path, folder: _Folder, compressed: bool) -> None:
+def _extract_tar(path: Path, folder: _OutputFolder, compressed: bool) -> None:
     with path.open("rb") as file, gzip.GzipFile(fileobj=file) if compressed else file as raw:
-        stream: Any = _SmallReads(raw)
-        with _reading():
+        stream: Any = _LimitedReader(raw)
+        with _read_errors_as_corrupt():
             archive = tarfile.TarFile(fileobj=stream, encoding="utf-8")
         with archive:
             while True:
-                with _reading():
+                with _read_errors_as_corrupt():
                     info = archive.next()
                 if info is None:
                     break
-                parts = folder.admit(info.name, info.size)
+                parts = folder.check_member(info.name, info.size)
                 if not (info.isreg() or info.isdir()):
-                    raise _Refused(f"must have files and folders only; {_shown(info.name)} is {_tar_kind(info)}")
+                    raise _UnsafeArchiveError(f"member {format_name(info.name)} is {_tar_type_name(info)}")
                 if info.isdir():
                     folder.add_folder(parts, info.name)
                     continue
-                with _reading():
+                with _read_errors_as_corrupt():
                     member = archive.extractfile(info)
                 if member is not None:
                     folder.add_file(parts, info.name, member)
-            with _reading():
-                # tarfile takes a damaged header for the end; the end is a block of zeros.
+            with _read_errors_as_corrupt():
+                # tarfile stops at a corrupt header without an error. A complete archive ends with a block of zeros.
                 stream.seek(archive.offset)
                 end = stream.read(_BLOCK)
                 if len(end) < _BLOCK or any(end):
                     raise EOFError
-            while chunk := _read(stream):  # to gzip's checksum
-                folder.count(len(chunk))
+            while chunk := _read_chunk(stream):  # up to the checksum of gzip
+                folder.count_bytes(len(chunk))
 
 
-def _without_lone_folders(folder: Path) -> Path:
-    """The folder itself, or what it holds if that is a single folder, and so on."""
-    while len(inside := list(folder.iterdir())) == 1 and inside[0].is_dir():
-        folder = inside[0]
+def _strip_single_folder(folder: Path) -> Path:
+    """Return the folder, or its only content if that is a folder, recursively."""
+    while len(contents := list(folder.iterdir())) == 1 and contents[0].is_dir():
+        folder = contents[0]
     return folder
 
 
 @contextmanager
-def unpacked(path: Path, limit: int = LIMIT) -> Iterator[Path]:
-    """A temporary folder with the members of an archive, gone at the end.
+def extract_archive(path: Path, max_bytes: int = MAX_BYTES) -> Iterator[Path]:
+    """Extract an archive to a temporary folder, which is deleted at the end.
 
-    Archives often hold a single folder with all their files; then this folder is given. An archive inside an archive
-    stays as it is.
+    Nested archives are not extracted.
 
     Args:
-        path: a zip, tar or tar.gz.
-        limit: most bytes that may come out.
+        path: zip, tar, or tar.gz.
+        max_bytes: Maximum number of extracted bytes.
+
+    Yields:
+        Folder with the members. If the archive contains a single folder, it is that folder.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: it is no archive, damaged or encrypted, has more than `limit` bytes or MAX_MEMBERS members, has a
-            link or device, a name that leads out of the folder, or a name twice.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not an archive, is corrupt, truncated, or encrypted, has more than `max_bytes` bytes or
+            MAX_MEMBERS members, or has a link, a device, a name that leads out of the folder, or a duplicate name.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"the archive must exist; {path} does not.")
+        raise FileNotFoundError(f"Expected an archive, got {path}, which does not exist.")
     if not is_archive(path):
-        raise ValueError(f"{path} must be a zip, tar or tar.gz; it is none.")
+        raise ValueError(f"Expected a zip, tar, or tar.gz archive, got {path}.")
     with tempfile.TemporaryDirectory(prefix="modeling_elmo.", ignore_cleanup_errors=True) as root:
-        folder = _Folder(Path(root).resolve(), limit)
+        folder = _OutputFolder(Path(root).resolve(), max_bytes)
         with path.open("rb") as file:
             start = file.read(len(_ZIP))
         try:
             if start in (_ZIP, _EMPTY_ZIP):
-                _unpack_zip(path, folder)
+                _extract_zip(path, folder)
             else:
-                _unpack_tar(path, folder, compressed=start.startswith(_GZIP))
-        except _Refused as error:
-            raise ValueError(f"the archive {path} {error}.") from error
-        except _Damaged as error:
+                _extract_tar(path, folder, compressed=start.startswith(_GZIP))
+        except _UnsafeArchiveError as error:
+            raise ValueError(f"Cannot extract {path}: {error}.") from error
+        except _CorruptArchiveError as error:
             raise ValueError(
-                f"the archive {path} must be whole; it is cut short or damaged ({path.stat().st_size} bytes)."
+                f"Cannot extract {path} ({path.stat().st_size} bytes): it is corrupt or truncated. Download it again."
             ) from error
-        yield _without_lone_folders(folder.root)
+        yield _strip_single_folder(folder.root)

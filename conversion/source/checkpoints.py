@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The published checkpoints that `checkpoints.toml` lists, by name and by address."""
+"""Known checkpoints and published reference vectors, as listed in `checkpoints.toml`."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ FILES = ("options", "weights", "softmax", "vocab")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A published checkpoint; None where the list does not know. The fields are explained in `checkpoints.toml`."""
+    """A known checkpoint. Unknown values are None. `checkpoints.toml` describes the fields."""
 
     name: str
     aliases: tuple[str, ...] = ()
@@ -30,21 +30,25 @@ class Checkpoint:
     vocab: str | None = None
     sizes: Mapping[str, int] = field(default_factory=dict)
     sha256: Mapping[str, str] = field(default_factory=dict)
-    licence: str | None = None
+    license: str | None = None
     page: str | None = None
     base_model: str | None = None
     note: str | None = None
 
     def url(self, file: str) -> str | None:
-        """The address of `"options"`, `"weights"`, `"softmax"` or `"vocab"`."""
+        """Return the URL of `"options"`, `"weights"`, `"softmax"`, or `"vocab"`.
+
+        Raises:
+            ValueError: If `file` is another name.
+        """
         if file not in FILES:
-            raise ValueError(f"file must be one of {', '.join(map(repr, FILES))}; got {file!r}.")
+            raise ValueError(f"Expected `file` to be one of {', '.join(map(repr, FILES))}, got {file!r}.")
         return getattr(self, file)
 
 
 @dataclass(frozen=True)
-class Published:
-    """Vectors that somebody printed, beginnings and ends of them. The fields are explained in `checkpoints.toml`."""
+class ReferenceVectors:
+    """First and last values of published vectors. `checkpoints.toml` describes the fields."""
 
     checkpoints: Sequence[str]
     source: str
@@ -66,32 +70,32 @@ def _document() -> Mapping[str, Any]:
 
 @cache
 def checkpoints() -> tuple[Checkpoint, ...]:
-    """All of them, in the order of the file."""
+    """Return all known checkpoints in the order of the file."""
     document = _document()
     return tuple(_checkpoint(row, document["base"]) for row in document["checkpoint"])
 
 
-def published(name: str | None = None) -> list[Published]:
-    """The printed vectors of the checkpoint with this name or alias; of all checkpoints without a name."""
-    rows = [Published(**row) for row in _document()["published"]]
+def reference_vectors(name: str | None = None) -> list[ReferenceVectors]:
+    """Return the published vectors of the checkpoint with this name or alias, or of all checkpoints."""
+    references = [ReferenceVectors(**row) for row in _document()["reference_vectors"]]
     if name is None:
-        return rows
-    known = find(name)
-    return [row for row in rows if known is not None and known.name in row.checkpoints]
+        return references
+    checkpoint = find_checkpoint(name)
+    return [each for each in references if checkpoint is not None and checkpoint.name in each.checkpoints]
 
 
 def canonical_url(url: str) -> str:
-    """`url` with the spelling of its host that `checkpoints.toml` uses."""
+    """Return `url` with the canonical spelling of its host."""
     for spelling, canonical in _document()["hosts"]:
         if url.startswith(spelling):
             return canonical + url[len(spelling) :]
     return url
 
 
-def find(name_or_url: str) -> Checkpoint | None:
-    """The checkpoint with this name, alias or file address (any known spelling of the host), or None."""
+def find_checkpoint(name_or_url: str) -> Checkpoint | None:
+    """Return the checkpoint with this name, alias, or file URL, or None. Any known spelling of the host matches."""
     if "://" in name_or_url:
         url = canonical_url(name_or_url)
-        return next((found for found in checkpoints() if url in (found.url(file) for file in FILES)), None)
+        return next((known for known in checkpoints() if url in (known.url(file) for file in FILES)), None)
     name = name_or_url.lower()
-    return next((found for found in checkpoints() if name in (found.name, *found.aliases)), None)
+    return next((known for known in checkpoints() if name in (known.name, *known.aliases)), None)

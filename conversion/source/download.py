@@ -1,10 +1,7 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Files from http addresses, kept in `HF_HOME` beside the downloads of huggingface_hub."""
+"""Download of files over HTTP, with a cache in `HF_HOME` next to that of huggingface_hub."""
 
-import contextlib
 import hashlib
-import os
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -14,67 +11,62 @@ from urllib.parse import unquote, urlsplit
 from huggingface_hub import constants
 from tqdm import tqdm
 
-CHUNK = 1 << 20
-_TIMEOUT = 60.0
+from modeling_elmo.files import atomic_file
+
+CHUNK_SIZE = 1 << 20  # bytes
+_TIMEOUT = 60.0  # seconds
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept."""
+    """Return the folder of the downloaded files."""
     return Path(constants.HF_HOME) / "modeling_elmo"
 
 
 def download(url: str, size: int | None = None, sha256: str | None = None) -> Path:
-    """The file at an address, from the cache if it has been downloaded before.
+    """Download a file, or return it from the cache.
 
     Args:
-        url: http or https.
-        size: its bytes, if known.
-        sha256: its digest in hexadecimal, if known.
+        url: HTTP or HTTPS URL.
+        size: Expected size in bytes, if known.
+        sha256: Expected digest in hexadecimal, if known.
+
+    Returns:
+        Path in the cache.
 
     Raises:
-        ConnectionError: it cannot be fetched, or ends early.
-        ValueError: it has another size or digest than expected.
+        ConnectionError: If the download fails.
+        ValueError: If the file is truncated, or has an unexpected size or digest.
     """
     basename = PurePosixPath(unquote(urlsplit(url).path)).name or "file"
     target = cache_folder() / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{basename}"
     if target.is_file() and size in (None, target.stat().st_size):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{basename}.")
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            announced, digest, received = _receive(url, file.write, basename)
+    with atomic_file(target, concurrent=True) as file:
+        announced, digest, received = _receive(url, file.write, basename)
         for expected in (announced, size):
             if expected not in (None, received):
-                raise ValueError(f"{url} must have {expected} bytes; got {received}.")
+                raise ValueError(f"Expected {expected} bytes from {url}, got {received}. Try again.")
         if sha256 not in (None, digest):
-            raise ValueError(f"{url} must have the sha256 {sha256}; got {digest}.")
-        part.replace(target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            part.unlink()
+            raise ValueError(f"Expected the sha256 {sha256} for {url}, got {digest}.")
     return target
 
 
 def _receive(url: str, write: Callable[[bytes], object], label: str) -> tuple[int | None, str, int]:
-    """Pass a download to `write`; returns the size that the server announced, the digest and the size received."""
+    """Pass a download to `write`, and return the announced size, the digest, and the received size."""
     digest, received = hashlib.sha256(), 0
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
             length = response.headers.get("Content-Length")
             announced = int(length) if length and length.isdigit() else None
             with tqdm(total=announced, desc=label, unit="B", unit_scale=True) as bar:
-                while chunk := response.read(CHUNK):
+                while chunk := response.read(CHUNK_SIZE):
                     write(chunk)
                     digest.update(chunk)
                     received += len(chunk)
                     bar.update(len(chunk))
     except urllib.error.HTTPError as error:
-        raise ConnectionError(
-            f"{url} must be there to download; the server answered {error.code} {error.reason}."
-        ) from error
+        raise ConnectionError(f"Cannot download {url}: the server returned {error.code} {error.reason}.") from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise ConnectionError(f"{url} must be reachable to download; got {reason}.") from error
+        raise ConnectionError(f"Cannot download {url}: {getattr(error, 'reason', error)}.") from error
     return announced, digest.hexdigest(), received

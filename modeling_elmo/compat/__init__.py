@@ -1,9 +1,9 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The calls of old programs: AllenNLP's `Elmo`, `batch_to_ids` and `ElmoEmbedder`, and the outputs of TF Hub's module.
+"""AllenNLP's `Elmo`, `batch_to_ids`, and `ElmoEmbedder`, and the outputs of TF Hub's module, for existing programs.
 
-Signatures, defaults and outputs are those of AllenNLP 2.10.1 and, for `ElmoEmbedder`, 0.9. One thing differs: a
-sentence gets the same vectors every time. `stateful=True` brings back the old drift, for those who must reproduce it.
-What replaces which call: docs/migration.md.
+Signatures, defaults, and outputs are those of AllenNLP 2.10.1 and, for `ElmoEmbedder`, 0.9. There is one difference: a
+sentence gets the same vectors every time. Pass `stateful=True` to reproduce AllenNLP's carried states.
+docs/migration.md lists the equivalent calls of this package.
 """
 
 from .embedder import ElmoEmbedder

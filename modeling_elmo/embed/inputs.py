@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Rows of text, JSON lines, CSV and Parquet, one at a time; what is wrong with a row is said, not raised."""
+"""Readers of text, JSON Lines, CSV, and Parquet files. They yield a bad row with an error message and do not raise."""
 
 import csv
 import hashlib
@@ -14,34 +14,41 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..encode.batches import Sentence
-from ..encoder import TEXT_COLUMNS
+from ..encode.batches import TEXT_COLUMNS, Sentence, find_text_column
 
 STANDARD_INPUT = "-"
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
 FORMATS = ("text", "jsonl", "csv", "tsv", "parquet")
-_CHUNK = 1 << 20
+_CHUNK_SIZE = 1 << 20  # in bytes
+_NOT_UTF8 = "expected UTF-8 text, got other bytes"
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row of the input: a sentence, or what is wrong with it."""
+class InputRow:
+    """One row of the input: a sentence, or the error that makes it a bad row.
 
-    index: int  # of all rows, from 0
-    place: str  # "line 17", counted as editors do, or "row 16" of a table
+    Attributes:
+        index: Index among all rows, from 0.
+        location: Position for messages: "line 17", counted from 1 as in editors, or "row 16" of a table.
+        sentence: Sentence of the row.
+        error: Error message, or None for a good row.
+    """
+
+    index: int
+    location: str
     sentence: Sentence = ""
-    problem: str | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True)
 class Input:
-    """Where rows come from.
+    """Source of the rows.
 
     Args:
-        path: a file, or `"-"` for standard input.
-        format: one of FORMATS; None to go by the file's suffix, text for an unknown one.
-        column: the sentences; None for `text`, `sentence`, `words` or `tokens`, whichever there is.
-        max_characters: a longer sentence is a problem.
+        path: File, or `"-"` for standard input.
+        format: One of `FORMATS`. Defaults to the format of the file's suffix, or text for an unknown suffix.
+        column: Column of the sentences. Defaults to the first of `text`, `sentence`, `words`, and `tokens` that exists.
+        max_characters: Maximum number of characters per sentence. A longer sentence is a bad row.
     """
 
     path: str
@@ -51,151 +58,166 @@ class Input:
 
     @property
     def is_standard_input(self) -> bool:
+        """Whether the rows come from standard input."""
         return self.path == STANDARD_INPUT
 
     @property
-    def kind(self) -> str:
+    def resolved_format(self) -> str:
+        """Format of the rows, from `format` or the suffix."""
         return self.format or SUFFIXES.get(Path(self.path).suffix.lower(), "text")
 
-    def rows(self) -> Iterator[Row]:
-        """All rows, with bounded memory. OSError or ValueError if the file as a whole cannot be read."""
-        if self.kind == "parquet":
+    def read_rows(self) -> Iterator[InputRow]:
+        """Yield all rows, in bounded memory.
+
+        Raises:
+            OSError: If the file cannot be read.
+            ValueError: If the file has no column of sentences, or if Parquet comes from standard input.
+        """
+        if self.resolved_format == "parquet":
             if self.is_standard_input:
-                raise ValueError("Parquet must be read from a file; got standard input.")
-            yield from self._checked(_parquet(self.path, self.column))
+                raise ValueError("Cannot read Parquet from standard input. Pass a file.")
+            yield from self._with_errors(_read_parquet(self.path, self.column))
         elif self.is_standard_input:
-            yield from self._checked(self._lines(sys.stdin.buffer))
+            yield from self._with_errors(self._read_text_format(sys.stdin.buffer))
         else:
             with Path(self.path).open("rb") as file:
-                yield from self._checked(self._lines(file))
+                yield from self._with_errors(self._read_text_format(file))
 
-    def _lines(self, file: BinaryIO) -> Iterator[Row]:
-        lines = _lines(file, 4 * self.max_characters)  # bytes; no character of UTF-8 has more than 4
-        if self.kind == "text":
-            return _text(lines)
-        if self.kind == "jsonl":
-            return _json_lines(lines, self.column)
-        return _csv(lines, self.column, "," if self.kind == "csv" else "\t", self.max_characters)
+    def _read_text_format(self, file: BinaryIO) -> Iterator[InputRow]:
+        lines = _read_lines(file, 4 * self.max_characters)  # in bytes: a UTF-8 character has at most 4
+        if self.resolved_format == "text":
+            return _read_text(lines)
+        if self.resolved_format == "jsonl":
+            return _read_json_lines(lines, self.column)
+        return _read_csv(lines, self.column, "," if self.resolved_format == "csv" else "\t", self.max_characters)
 
-    def _checked(self, rows: Iterable[Row]) -> Iterator[Row]:
+    def _with_errors(self, rows: Iterable[InputRow]) -> Iterator[InputRow]:
+        """Yield the rows; those whose sentence is invalid get an error."""
         for row in rows:
-            problem = row.problem or _problem(row.sentence, self.max_characters)
-            yield row if problem is None else Row(row.index, row.place, "", problem)
+            error = row.error or _sentence_error(row.sentence, self.max_characters)
+            yield row if error is None else InputRow(row.index, row.location, "", error)
 
-    def digest(self) -> tuple[str, int | None]:
-        """The file's sha256 and about how many rows it has: lines, or a table's rows."""
-        digest, lines = hashlib.sha256(), 0
+    def hash_and_count_rows(self) -> tuple[str, int | None]:
+        """Return the file's sha256 and its approximate number of rows: lines, or rows of a table."""
+        digest, num_lines = hashlib.sha256(), 0
         with Path(self.path).open("rb") as file:
-            while chunk := file.read(_CHUNK):
+            while chunk := file.read(_CHUNK_SIZE):
                 digest.update(chunk)
-                lines += chunk.count(b"\n")
-        return digest.hexdigest(), pq.read_metadata(self.path).num_rows if self.kind == "parquet" else lines
+                num_lines += chunk.count(b"\n")
+        is_table = self.resolved_format == "parquet"
+        return digest.hexdigest(), pq.read_metadata(self.path).num_rows if is_table else num_lines
 
 
-def _problem(sentence: Any, max_characters: int) -> str | None:
-    """What is wrong with a sentence as such."""
+def _sentence_error(sentence: Any, max_characters: int) -> str | None:
+    """Return an error message if the sentence is invalid, else None."""
     if isinstance(sentence, str):
         pieces: Sequence[Any] = (sentence,)
     elif isinstance(sentence, list):
         pieces = sentence
     else:
-        return f"must be a string or a list of words; got {type(sentence).__name__}"
-    wrong = next((piece for piece in pieces if not isinstance(piece, str)), None)
-    if wrong is not None or None in pieces:
-        return f"must have strings for words; got {type(wrong).__name__}"
+        return f"expected a string or a list of words, got {type(sentence).__name__}"
+    non_string = next((piece for piece in pieces if not isinstance(piece, str)), None)
+    if non_string is not None or None in pieces:
+        return f"expected strings as words, got {type(non_string).__name__}"
     length = sum(map(len, pieces))
     if length > max_characters:
-        return f"must have at most {max_characters} characters; got {length}"
+        return f"expected at most {max_characters} characters, got {length}"
     if any("\ud800" <= character <= "\udfff" for piece in pieces for character in piece):
-        return "must be UTF-8; it is not"
+        return _NOT_UTF8
     return None
 
 
-def _lines(file: BinaryIO, limit: int) -> Iterator[bytes]:
-    """Lines without their ends; of one longer than `limit` bytes only so much that it is seen to be too long."""
-    first = True
+def _read_lines(file: BinaryIO, limit: int) -> Iterator[bytes]:
+    """Yield the lines without line ends. A line of more than `limit` bytes is cut right after the limit."""
+    is_first = True
     while line := file.readline(limit + 3):
         rest = line
         while not rest.endswith(b"\n") and len(rest) >= limit + 3:
             rest = file.readline(limit + 3)
         line = line.removesuffix(b"\n").removesuffix(b"\r")
-        yield line.removeprefix(b"\xef\xbb\xbf") if first else line
-        first = False
+        yield line.removeprefix(b"\xef\xbb\xbf") if is_first else line
+        is_first = False
 
 
-def _decoded(line: bytes) -> str:
-    # What is no UTF-8 becomes lone surrogates, which `_problem` finds.
+def _decode(line: bytes) -> str:
+    # Invalid bytes become lone surrogates, which `_sentence_error` detects.
     return line.decode("utf-8", "surrogateescape")
 
 
-def _text(lines: Iterable[bytes]) -> Iterator[Row]:
+def _read_text(lines: Iterable[bytes]) -> Iterator[InputRow]:
     for index, line in enumerate(lines):
-        yield Row(index, f"line {index + 1}", _decoded(line))
+        yield InputRow(index, f"line {index + 1}", _decode(line))
 
 
-def _json_lines(lines: Iterable[bytes], column: str | None) -> Iterator[Row]:
+def _read_json_lines(lines: Iterable[bytes], column: str | None) -> Iterator[InputRow]:
     for index, line in enumerate(lines):
-        place = f"line {index + 1}"
+        location = f"line {index + 1}"
         try:
             value = json.loads(line.decode("utf-8"))
         except UnicodeDecodeError:
-            yield Row(index, place, problem="must be UTF-8; it is not")
+            yield InputRow(index, location, error=_NOT_UTF8)
         except (ValueError, RecursionError) as error:
-            yield Row(index, place, problem=f"must be JSON; {error}")
+            yield InputRow(index, location, error=f"expected JSON: {error}")
         else:
             if not isinstance(value, dict) and column is None:
-                yield Row(index, place, value)
+                yield InputRow(index, location, value)
                 continue
             names = TEXT_COLUMNS if column is None else (column,)
-            name = next((name for name in names if isinstance(value, dict) and name in value), None)
+            name = find_text_column(value, column) if isinstance(value, dict) else None
             if name is None:
-                yield Row(index, place, problem=f"must have the key {' or '.join(map(repr, names))}; it has not")
+                yield InputRow(index, location, error=f"the key {' or '.join(map(repr, names))} is missing")
             else:
-                yield Row(index, place, value[name])
+                yield InputRow(index, location, value[name])
 
 
-def _csv(lines: Iterable[bytes], column: str | None, delimiter: str, max_characters: int) -> Iterator[Row]:
-    # csv's limit keeps a quote that nothing closes from swallowing the file; it is one for all of Python.
-    before = csv.field_size_limit(max(max_characters + 1, 131_072))
+def _read_csv(lines: Iterable[bytes], column: str | None, delimiter: str, max_characters: int) -> Iterator[InputRow]:
+    # Without a limit, an unclosed quote would read the whole file as one field. The limit is global in Python.
+    previous_limit = csv.field_size_limit(max(max_characters + 1, 131_072))
     try:
-        reader = csv.reader((f"{_decoded(line)}\n" for line in lines), delimiter=delimiter)
+        reader = csv.reader((f"{_decode(line)}\n" for line in lines), delimiter=delimiter)
         header = next(reader, [])
-        place = header.index(_table_column(header, column))
+        position = header.index(_find_column(header, column))
         for index in count():
             try:
                 fields = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                yield Row(index, f"line {reader.line_num}", problem=f"must be CSV; {error}")
+                yield InputRow(index, f"line {reader.line_num}", error=f"expected CSV: {error}")
             else:
-                where = f"line {reader.line_num}"
-                if place < len(fields):
-                    yield Row(index, where, fields[place])
+                location = f"line {reader.line_num}"
+                if position < len(fields):
+                    yield InputRow(index, location, fields[position])
                 else:
-                    problem = f"must have the column {header[place]!r}; it has {len(fields)} of {len(header)} columns"
-                    yield Row(index, where, problem=problem)
+                    counts = f"{len(fields)} of {len(header)} columns exist"
+                    yield InputRow(index, location, error=f"the column {header[position]!r} is missing, {counts}")
     finally:
-        csv.field_size_limit(before)
+        csv.field_size_limit(previous_limit)
 
 
-def _parquet(path: str, column: str | None) -> Iterator[Row]:
+def _read_parquet(path: str, column: str | None) -> Iterator[InputRow]:
     with pq.ParquetFile(path) as file:
-        name = _table_column(file.schema_arrow.names, column)
+        name = _find_column(file.schema_arrow.names, column)
         index = 0
         for batch in file.iter_batches(batch_size=1024, columns=[name]):
             values = batch.column(0)
             is_text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
-            # Files may hold strings that are no UTF-8; as bytes they can be read.
+            # A string column can contain invalid UTF-8, which is readable only as bytes.
             for value in values.cast(pa.large_binary()).to_pylist() if is_text else values.to_pylist():
-                yield Row(index, f"row {index} (from 0)", _decoded(value) if isinstance(value, bytes) else value)
+                sentence = _decode(value) if isinstance(value, bytes) else value
+                yield InputRow(index, f"row {index} (from 0)", sentence)
                 index += 1
 
 
-def _table_column(names: Sequence[str], column: str | None) -> str:
-    """The column with the sentences; ValueError if it is not there."""
-    name = next((name for name in ((column,) if column is not None else TEXT_COLUMNS) if name in names), None)
+def _find_column(names: Sequence[str], column: str | None) -> str:
+    """Return the name of the column with the sentences.
+
+    Raises:
+        ValueError: If the column does not exist.
+    """
+    name = find_text_column(names, column)
     if name is None:
-        expected = repr(column) if column is not None else f"{', '.join(TEXT_COLUMNS)}, or one that --column names"
-        raise ValueError(f"the input must have the column {expected}; it has {', '.join(map(repr, names)) or 'none'}.")
+        expected = f"the column {column!r}" if column is not None else f"one of the columns {', '.join(TEXT_COLUMNS)}"
+        columns = ", ".join(map(repr, names)) or "no columns"
+        raise ValueError(f"Expected {expected} in the input, got {columns}. Pass --column to name it.")
     return name

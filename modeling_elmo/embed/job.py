@@ -1,8 +1,8 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The job of `elmo embed`: rows in, shards out, each of them complete or absent, so that it goes on after any kill.
+"""The `elmo embed` job. It writes shards atomically, so an interrupted job can resume.
 
-A shard is a fixed run of input rows, encoded by itself. What it holds does not depend on where the job began, and a
-resumed output is the same, bit by bit, as an undisturbed one.
+Each shard holds a fixed range of input rows and is encoded separately. Its contents do not depend on the other shards,
+so the output of a resumed job is bit-identical to that of an uninterrupted one.
 """
 
 import platform
@@ -21,24 +21,41 @@ from tqdm import tqdm
 
 from .._version import __version__
 from ..encode.output import to_arrow
-from ..encode.stream import EncodedWindow, counting_on
+from ..encode.stream import EncodedWindow, progress_callback
 from ..encode.vectors import ALL_LAYERS
 from ..encoder import ElmoEncoder
 from ..files import atomic_file, fsync_folder, write_json
 from .files import EMBEDDING, INDEX, SENTENCE, WORDS, write_hdf5, write_npz, write_safetensors
 from .inputs import Input
 from .rows import STOP, RowPolicy, Shard, shard_windows, warn
-from .shards import MANIFEST, ShardFolder, Statistics, read_json
+from .shards import MANIFEST, ShardFolder, Statistics, read_manifest, rename_old_keys
 
-FOLDERS = {".parquet": "parquet", ".arrow": "arrow"}
-FILES = {".safetensors": write_safetensors, ".npz": write_npz, ".hdf5": write_hdf5, ".h5": write_hdf5}
+FOLDER_FORMATS = {".parquet": "parquet", ".arrow": "arrow"}
+FILE_WRITERS = {".safetensors": write_safetensors, ".npz": write_npz, ".hdf5": write_hdf5, ".h5": write_hdf5}
 HDF5 = (".hdf5", ".h5")
 HDF5_LAYERS = ("all", "top", "average")
+# Version of the manifest. Increase it if `ElmoEncoder.fingerprint` changes for an unchanged model.
+_SCHEMA = 2
 
 
 @dataclass(frozen=True)
 class EmbedOptions:
-    """What determines the output, with input and model. `hdf5_layers` and what follows count for .hdf5 alone."""
+    """Options that, with the input and the model, determine the output. The field names are saved in the manifest.
+
+    Args:
+        layer: See `ElmoEncoder.encode`.
+        pooling: See `ElmoEncoder.encode`.
+        normalize: See `ElmoEncoder.encode`.
+        dtype: Dtype of the vectors, `"float32"` or `"float16"`.
+        is_split_into_words: Whether strings are words separated by whitespace.
+        errors: Action for bad rows, see `RowPolicy`.
+        shard_rows: Maximum number of rows per shard.
+        batch_size: See `ElmoEncoder.encode`.
+        max_tokens_per_batch: See `ElmoEncoder.encode`.
+        hdf5_layers: For .hdf5, one of `HDF5_LAYERS`. It replaces `layer`.
+        use_sentence_keys: For .hdf5, see `write_hdf5`.
+        forget_sentences: For .hdf5, see `write_hdf5`.
+    """
 
     layer: str = "elmo"
     pooling: str | None = None
@@ -58,18 +75,18 @@ class EmbedJob:
     """One run of `elmo embed`.
 
     Args:
-        source: the input.
-        output: a folder of shards if it ends in .parquet or .arrow, a file if in .safetensors, .npz or .hdf5.
-        encoder: the model and where it computes.
-        options: see there.
-        model_name: for the manifest.
-        resume: go on with the output that is there, or begin if there is none.
-        overwrite: replace the output that is there, if it is one of `elmo embed`.
-        quiet: no progress bar, which is shown on a terminal alone anyway.
+        source: Input to read.
+        output: Folder of shards (.parquet, .arrow) or single file (.safetensors, .npz, .hdf5, .h5) to write.
+        encoder: Encoder to use.
+        options: Options that determine the output.
+        model_name: Name of the model for the manifest.
+        resume: Whether to continue an existing output. A missing output is started.
+        overwrite: Whether to replace an existing output of `elmo embed`.
+        quiet: Whether to hide the progress bar. It is shown only on a terminal.
 
     Raises:
-        ValueError: the options contradict each other, the model or the output's suffix.
-        ImportError: h5py is not installed, for .hdf5.
+        ValueError: If the options contradict each other, the model, or the suffix of the output.
+        ImportError: If the output is .hdf5 and h5py is not installed.
     """
 
     def __init__(
@@ -84,10 +101,11 @@ class EmbedJob:
         quiet: bool = False,
     ) -> None:
         suffix = output.suffix.lower()
-        if suffix not in FOLDERS and suffix not in FILES:
-            raise ValueError(f"the output must end in one of {', '.join([*FOLDERS, *FILES])}; got {output.name!r}.")
+        if suffix not in FOLDER_FORMATS and suffix not in FILE_WRITERS:
+            suffixes = ", ".join([*FOLDER_FORMATS, *FILE_WRITERS])
+            raise ValueError(f"Expected an output that ends in one of {suffixes}, got {output.name!r}.")
         if resume and source.is_standard_input:
-            raise ValueError("--resume needs an input that can be read again; got standard input.")
+            raise ValueError("Cannot resume a job that reads standard input. Pass a file as the input.")
         self.source, self.output, self.encoder, self.model_name = source, output, encoder, model_name
         self.resume, self.overwrite, self.quiet = resume, overwrite, quiet
         self.is_hdf5 = suffix in HDF5
@@ -95,59 +113,65 @@ class EmbedJob:
             layer = f"lstm_outputs{encoder.model.config.num_hidden_layers}"
             options = replace(options, layer=layer if options.hdf5_layers == "top" else ALL_LAYERS)
         self.options = options
-        self.kind = encoder.vector_spec(options.layer, options.pooling, options.normalize, options.dtype)
-        self.is_folder = suffix in FOLDERS
+        self.vector_spec = encoder.vector_spec(options.layer, options.pooling, options.normalize, options.dtype)
+        self.is_folder = suffix in FOLDER_FORMATS
         self.folder = output if self.is_folder else output.with_name(f"{output.name}.parts")
-        self.shards = ShardFolder(self.folder, FOLDERS.get(suffix, "arrow"))
-        # A finished file keeps its manifest beside it.
+        self.shards = ShardFolder(self.folder, FOLDER_FORMATS.get(suffix, "arrow"))
+        # The manifest of a finished single file is next to it.
         self.file_manifest = output.with_name(f"{output.name}.manifest.json")
-        write: Any = FILES.get(suffix)
+        write_file: Any = FILE_WRITERS.get(suffix)
         if self.is_hdf5:
-            write = partial(
+            write_file = partial(
                 write_hdf5, sentence_keys=options.use_sentence_keys, forget_sentences=options.forget_sentences
             )
-        self._write_file: Callable[..., None] | None = write
+        self._write_file: Callable[..., None] | None = write_file
         self.policy = RowPolicy(
             source.path, options.errors, options.is_split_into_words, self.is_hdf5 and options.use_sentence_keys
         )
 
     def run(self) -> dict[str, Any]:
-        """Do the job.
+        """Run the job.
 
         Returns:
-            The summary that `--json` prints.
+            Summary that `--json` prints.
 
         Raises:
-            ValueError: a bad row stopped it, or what is there belongs to another input, model or options.
-            FileExistsError: there is an output already.
+            ValueError: If a bad row stops the job, or the existing output belongs to another job.
+            FileExistsError: If the output exists and neither `resume` nor `overwrite` is set.
         """
         started = time.perf_counter()
-        manifest, total = self._manifest()
-        finished = self._prepare(manifest)
-        done = {} if finished else self.shards.complete()
-        if not finished:
-            self._encode(done, total)
-            if self.policy.stopped_by is not None:
-                raise ValueError(self.policy.stopped_by)
-            statistics = Statistics()
-            for part in self.shards.complete().values():
-                statistics.add(part)
-            manifest["complete"] = {"shards": len(self.shards.complete()), **asdict(statistics)}
-            self._finish(manifest)
+        manifest, num_rows = self._build_manifest()
+        finished_manifest = self._prepare_output(manifest)
+        completed = {} if finished_manifest else self.shards.completed()
+        if finished_manifest:
+            manifest = finished_manifest
         else:
-            manifest = finished
+            self._encode(completed, num_rows)
+            if self.policy.stop_message is not None:
+                raise ValueError(self.policy.stop_message)
+            statistics = Statistics()
+            for shard_statistics in self.shards.completed().values():
+                statistics.add(shard_statistics)
+            manifest["complete"] = {"shards": len(self.shards.completed()), **asdict(statistics)}
+            self._merge_shards(manifest)
         seconds = time.perf_counter() - started
-        summary = {"output": str(self.output), **manifest["complete"], "resumed_shards": len(done)}
+        counts = rename_old_keys(manifest["complete"])
+        summary = {"output": str(self.output), **counts, "resumed_shards": len(completed)}
         return {**summary, "seconds": round(seconds, 3), "device": str(self.encoder.device)}
 
     # ---------------------------------------------------------------- manifest
 
-    def _manifest(self) -> tuple[dict[str, Any], int | None]:
-        """What the output will belong to, and about how many rows there are."""
+    def _build_manifest(self) -> tuple[dict[str, Any], int | None]:
+        """Return the manifest of this job and the approximate number of rows."""
         source = self.source
-        sha256, total = (None, None) if source.is_standard_input else source.digest()
-        fields = {"format": source.kind, "column": source.column, "max_characters": source.max_characters}
+        sha256, num_rows = (None, None) if source.is_standard_input else source.hash_and_count_rows()
+        fields = {
+            "format": source.resolved_format,
+            "column": source.column,
+            "max_characters": source.max_characters,
+        }
         manifest = {
+            "schema": _SCHEMA,
             "input": {"path": source.path, "sha256": sha256, **fields},
             "model": {"name": self.model_name, "sha256": self.encoder.fingerprint()},
             "options": {**asdict(self.options), "output": self.output.suffix.lower()},
@@ -157,54 +181,74 @@ class EmbedJob:
                 "python": platform.python_version(),
             },
         }
-        return manifest, total
+        return manifest, num_rows
 
-    def _prepare(self, manifest: dict[str, Any]) -> dict[str, Any] | None:
-        """Make the folder ready. Returns the manifest of an output that is finished already."""
-        beside = self.folder / MANIFEST
-        is_there = self.output.exists() or self.folder.exists()
-        is_finished = self.file_manifest.is_file() and self.output.is_file()
-        known = self.file_manifest if is_finished else beside if beside.is_file() else None
-        if is_there and not self.resume and not self.overwrite:
-            raise FileExistsError(f"the output must be new; {self.output} is there (see --resume and --overwrite).")
-        if is_there and known is None and not _is_new(self.folder):
+    def _prepare_output(self, manifest: dict[str, Any]) -> dict[str, Any] | None:
+        """Create the folder. Return the manifest of an output that is already finished, else None."""
+        shard_manifest = self.folder / MANIFEST
+        exists = self.output.exists() or self.folder.exists()
+        is_merged = self.file_manifest.is_file() and self.output.is_file()
+        path = self.file_manifest if is_merged else shard_manifest if shard_manifest.is_file() else None
+        if exists and not self.resume and not self.overwrite:
             raise FileExistsError(
-                f"an output to go on with or to replace must have a manifest; {self.output} has none."
+                f"Output {self.output} already exists. Pass --resume to continue it or --overwrite to replace it."
+            )
+        if exists and path is None and not _is_empty(self.folder):
+            raise FileExistsError(
+                f"Cannot resume or replace {self.output}: it has no manifest, so `elmo embed` did not write it. "
+                "Choose another output."
             )
         if self.overwrite and not self.resume:
-            self._remove()
-        elif known is not None:
-            stored = read_json(known)
-            self._compare(stored, manifest, known)
-            if is_finished:
+            self._remove_output()
+        elif path is not None:
+            stored = read_manifest(path)
+            is_current = stored.get("schema") == _SCHEMA
+            if not is_current and not is_merged and not self._has_all_shards(stored):
+                raise ValueError(
+                    f"Cannot resume {self.output}: an older version of modeling_elmo wrote it. "
+                    "Pass --overwrite to restart."
+                )
+            self._check_same_job(stored, manifest, path)
+            if not is_current:
+                warn(f"An older version wrote {self.output}. Compared the name of the model, but not its weights.")
+            if is_merged:
                 shutil.rmtree(self.folder, ignore_errors=True)
+            if is_merged or not is_current:
                 return dict(stored)
-            _warn_of_other_versions(stored.get("written_by") or {}, manifest["written_by"])
+            _warn_version_mismatch(stored.get("written_by") or {}, manifest["written_by"])
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(beside, manifest)
+        write_json(shard_manifest, manifest)
         return None
 
-    def _compare(self, stored: dict[str, Any], manifest: dict[str, Any], path: Path) -> None:
+    def _has_all_shards(self, stored: dict[str, Any]) -> bool:
+        """Return whether the output is a finished folder."""
+        return self.is_folder and stored.get("complete", {}).get("shards") == len(self.shards.completed())
+
+    def _check_same_job(self, stored: dict[str, Any], manifest: dict[str, Any], path: Path) -> None:
+        """Check that the input, model, and options of an existing output are those of this job."""
+        # Fingerprints of different schemas differ for the same model.
+        model_key = "sha256" if stored.get("schema") == _SCHEMA else "name"
         changes = []
-        for section, names in (("input", None), ("model", ("sha256",)), ("options", None)):
+        for section, names in (("input", None), ("model", (model_key,)), ("options", None)):
             new, old = manifest[section], stored.get(section) or {}
             for name in names or [name for name in new if name != "path"]:
-                # Up to where it stopped, a job that stops at bad rows is like any other.
+                # Before the first bad row, a job that stops at bad rows writes the same shards as any other.
                 if old.get(name) != new[name] and not (name == "errors" and old.get(name) == STOP):
-                    shown = "" if name == "sha256" else f" {name} from {old.get(name)!r} to {new[name]!r}"
-                    changes.append(f"{section}{shown}")
+                    values = "" if name == "sha256" else f" {name} from {old.get(name)!r} to {new[name]!r}"
+                    changes.append(f"{section}{values}")
         if changes:
             raise ValueError(
-                f"--resume needs the input, model and options that {path} tells of; changed: {', '.join(changes)}."
+                f"Cannot resume {self.output}: {path} belongs to another job. Changed: {', '.join(changes)}."
             )
 
-    def _remove(self) -> None:
+    def _remove_output(self) -> None:
         if self.folder.exists():
             shutil.rmtree(self.folder)
         for path in (self.output, self.file_manifest):
             path.unlink(missing_ok=True)
 
-    def _finish(self, manifest: dict[str, Any]) -> None:
+    def _merge_shards(self, manifest: dict[str, Any]) -> None:
+        """Write the single file, if the output is one, and the final manifest."""
         if self._write_file is not None:
             with atomic_file(self.output) as file:
                 self._write_file(file, self.shards.tables)
@@ -216,47 +260,51 @@ class EmbedJob:
 
     # ---------------------------------------------------------------- shards
 
-    def _encode(self, done: dict[int, Statistics], total: int | None) -> None:
-        finished = sum(part.rows for part in done.values())
-        bar = tqdm(total=total, initial=finished, unit="sentence", disable=True if self.quiet else None, smoothing=0.05)
-        shards = shard_windows(self.source.rows(), self.policy, self.options.shard_rows, done)
+    def _encode(self, completed: dict[int, Statistics], num_rows: int | None) -> None:
+        """Encode and write the missing shards."""
+        initial = sum(statistics.rows for statistics in completed.values())
+        hidden = True if self.quiet else None
+        bar = tqdm(total=num_rows, initial=initial, unit="sentence", disable=hidden, smoothing=0.05)
+        shards = shard_windows(self.source.read_rows(), self.policy, self.options.shard_rows, completed)
         limits = (self.options.batch_size, self.options.max_tokens_per_batch)
-        windows = self.encoder.encode_windows(shards, self.kind, *limits, on_batch=counting_on(bar))
-        # One shard is written while the next one is computed.
+        windows = self.encoder.encode_windows(shards, self.vector_spec, *limits, on_batch=progress_callback(bar))
+        # Write each shard while the next one is encoded.
         with bar, ThreadPoolExecutor(1, thread_name_prefix="elmo-writer") as pool:
-            writing: Future | None = None
+            pending: Future | None = None
             for window in windows:
                 shard: Shard = window.label
-                bar.update(shard.statistics.rows - sum(map(bool, window.words)))  # those that no batch had
-                if writing is not None:
-                    writing.result()
-                writing = pool.submit(self._write, window)
-            if writing is not None:
-                writing.result()
+                # Count the rows that are in no batch: bad, skipped, or without words.
+                bar.update(shard.statistics.rows - sum(map(bool, window.words)))
+                if pending is not None:
+                    pending.result()
+                pending = pool.submit(self._write_shard, window)
+            if pending is not None:
+                pending.result()
 
-    def _write(self, window: EncodedWindow) -> None:
+    def _write_shard(self, window: EncodedWindow) -> None:
         shard: Shard = window.label
         shard.statistics.words = sum(window.lengths)
         flat = window.vectors.numpy()
         if self.is_hdf5 and self.options.hdf5_layers == "average":
-            flat = flat.mean(1)  # as in AllenNLP: of the layers, without the scalar mix
+            # AllenNLP averages the layers and ignores the scalar mix.
+            flat = flat.mean(1)
         columns: dict[str, Any] = {INDEX: pa.array(shard.rows, pa.int64())}
         if self.is_hdf5:
             columns[SENTENCE] = pa.array(shard.texts, pa.string())
-        elif self.is_folder and self.kind.pooling is None:
+        elif self.is_folder and self.vector_spec.pooling is None:
             columns[WORDS] = pa.array(window.words, pa.list_(pa.string()))
-        columns[EMBEDDING] = to_arrow(flat, None if self.kind.pooling else window.lengths)
+        columns[EMBEDDING] = to_arrow(flat, None if self.vector_spec.pooling else window.lengths)
         self.shards.write(shard.index, pa.table(columns), shard.statistics)
 
 
-def _warn_of_other_versions(old: dict[str, Any], new: dict[str, Any]) -> None:
-    """What is there is kept, and need not agree with the rest in the last digit."""
+def _warn_version_mismatch(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Warn that existing shards were written with other versions."""
     for name in ("modeling_elmo", "torch"):
         if old.get(name) != new[name]:
-            versions = f"with {name} {old.get(name)}, the rest will be with {new[name]}"
-            warn(f"what is there was written {versions}; last digits may differ")
+            versions = f"{name} {old.get(name)}, and the remaining ones use {new[name]}"
+            warn(f"The existing shards were written with {versions}. Vectors may differ in the last digits.")
 
 
-def _is_new(folder: Path) -> bool:
-    """Whether a folder is empty, but for what a kill may have left."""
+def _is_empty(folder: Path) -> bool:
+    """Return whether the folder contains nothing but temporary files of an interrupted job."""
     return folder.is_dir() and all(path.suffix == ".tmp" for path in folder.iterdir())

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Rows of the input to shards: which row goes where depends on the input alone, and on the policy for bad rows."""
+"""Assignment of input rows to shards. It depends only on the input and the bad-row policy."""
 
 import sys
 from collections.abc import Collection, Iterable, Iterator
@@ -9,77 +9,88 @@ from tqdm import tqdm
 
 from ..encode.batches import Sentence, Window
 from .files import SentenceKeys
-from .inputs import Row
+from .inputs import InputRow
 from .shards import Statistics
 
 STOP, SKIP, EMPTY = "stop", "skip", "empty"
 ERRORS = (STOP, SKIP, EMPTY)
-# A shard ends early where sentences are so long on average: this bounds its memory.
-CHARACTERS_A_ROW = 200
-_MOST_WARNINGS = 20
+# A shard ends early if its sentences are longer on average. This bounds the memory per shard.
+MAX_MEAN_CHARACTERS_PER_ROW = 200
+_MAX_WARNINGS = 20
 
 
 def warn(message: str) -> None:
-    """One line on stderr, above a progress bar if there is one."""
-    tqdm.write(f"elmo: warning: {message}.", file=sys.stderr)
+    """Print a one-line warning to stderr, above the progress bar."""
+    tqdm.write(f"elmo: warning: {message}", file=sys.stderr)
 
 
 @dataclass
 class Shard:
-    """What a window's vectors need to become a shard."""
+    """Sentences and statistics of one shard."""
 
     index: int
     rows: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     sentences: list[Sentence] = field(default_factory=list)
-    characters: int = 0
+    num_characters: int = 0
     statistics: Statistics = field(default_factory=Statistics)
 
     def add(self, row: int, sentence: Sentence, text: str) -> None:
+        """Add the sentence of an input row."""
         self.rows.append(row)
         self.texts.append(text)
         self.sentences.append(sentence)
-        self.characters += len(text)
+        self.num_characters += len(text)
         self.statistics.sentences += 1
 
 
 class RowPolicy:
-    """What becomes of each row.
+    """Policy that adds each row to its shard, skips it, or stops the job.
 
     Args:
-        name: of the input, for messages.
-        errors: `"stop"`, `"skip"`, or `"empty"`, which makes a bad row a sentence without words.
-        is_split_into_words: whether strings are words between blanks.
-        use_sentence_keys: whether sentences are names for HDF5. Empty ones and those that were there before are left
-            out, and those that cannot be names are bad rows, left out under `"empty"` too.
+        name: Name of the input, for messages.
+        errors: Action for bad rows: `"stop"`, `"skip"`, or `"empty"`, which writes a sentence without words.
+        is_split_into_words: Whether strings are words separated by whitespace.
+        use_sentence_keys: Whether sentences name the HDF5 datasets. Empty and repeated sentences are then skipped.
+            Sentences that are no valid names are bad rows, and `"empty"` skips them too.
+
+    Raises:
+        ValueError: If `errors` is unknown.
     """
 
     def __init__(self, name: str, errors: str, is_split_into_words: bool, use_sentence_keys: bool) -> None:
         if errors not in ERRORS:
-            raise ValueError(f"errors must be one of {', '.join(map(repr, ERRORS))}; got {errors!r}.")
+            raise ValueError(f"Expected `errors` to be one of {', '.join(map(repr, ERRORS))}, got {errors!r}.")
         self.name, self.errors, self.is_split_into_words = name, errors, is_split_into_words
         self.keys = SentenceKeys() if use_sentence_keys else None
-        self.stopped_by: str | None = None  # the message, once a bad row has stopped the job
+        self.stop_message: str | None = None  # set when a bad row stops the job
         self._num_warnings = 0
 
-    def take(self, row: Row, shard: Shard, is_new: bool) -> None:
-        """Add the row to the shard, or count why not; `is_new` if the row has not been reported by an earlier run."""
-        sentence, problem = row.sentence, row.problem
+    def add_row(self, row: InputRow, shard: Shard, is_new: bool) -> None:
+        """Add a row to the shard, or count it as skipped.
+
+        Args:
+            row: Row to add.
+            shard: Shard of the row.
+            is_new: Whether no earlier run has reported the row.
+        """
+        sentence, error = row.sentence, row.error
         text = sentence.strip() if isinstance(sentence, str) else " ".join(sentence)
-        if self.keys is not None and problem is None:
-            if not text or self.keys.is_known(text):
-                shard.statistics.left_out += 1
+        if self.keys is not None and error is None:
+            if not text or self.keys.contains(text):
+                shard.statistics.skipped_sentences += 1
                 return
-            problem = self.keys.problem(text)
-        if problem is not None:
-            message = f"{self.name}, {row.place}: the sentence {problem}"
+            error = self.keys.try_add(text)
+        if error is not None:
+            message = f"{self.name}, {row.location}: {error}."
             if self.errors == STOP:
-                self.stopped_by = f"{message} (see --errors)."
+                self.stop_message = f"Cannot embed {message} Pass --errors skip or --errors empty to continue."
                 return
+            is_skipped = self.errors == SKIP or self.keys is not None
             shard.statistics.bad_rows += 1
             if is_new:
-                self._warn(message)
-            if self.errors == SKIP or self.keys is not None:
+                self._warn(f"{'Skipped' if is_skipped else 'Wrote no words for'} {message}")
+            if is_skipped:
                 return
             sentence, text = [], ""
         if isinstance(sentence, str) and self.is_split_into_words:
@@ -88,30 +99,34 @@ class RowPolicy:
 
     def _warn(self, message: str) -> None:
         self._num_warnings += 1
-        if self._num_warnings <= _MOST_WARNINGS:
+        if self._num_warnings <= _MAX_WARNINGS:
             warn(message)
-        if self._num_warnings == _MOST_WARNINGS:
-            warn("further bad rows are counted and not shown")
+        if self._num_warnings == _MAX_WARNINGS:
+            warn("Further bad rows are counted but not shown.")
 
 
-def shard_windows(rows: Iterable[Row], policy: RowPolicy, rows_a_shard: int, done: Collection[int]) -> Iterator[Window]:
-    """The shards that are to be made, as windows with the `Shard` for a label; up to where the policy stops.
+def shard_windows(
+    rows: Iterable[InputRow], policy: RowPolicy, rows_per_shard: int, completed: Collection[int]
+) -> Iterator[Window]:
+    """Yield the missing shards as windows whose label is the `Shard`, until the policy stops.
 
     Args:
-        rows: all rows of the input.
-        policy: what becomes of them.
-        rows_a_shard: most rows in a shard.
-        done: the numbers of the shards that are there.
+        rows: All rows of the input.
+        policy: Policy for the rows.
+        rows_per_shard: Maximum number of rows per shard.
+        completed: Indices of the existing shards.
     """
     shard = Shard(0)
+    max_characters = rows_per_shard * MAX_MEAN_CHARACTERS_PER_ROW
     for row in rows:
-        if shard.statistics.rows == rows_a_shard or shard.characters >= rows_a_shard * CHARACTERS_A_ROW:
-            if shard.index not in done:
+        if shard.statistics.rows == rows_per_shard or shard.num_characters >= max_characters:
+            if shard.index not in completed:
                 yield Window(shard.sentences, shard)
             shard = Shard(shard.index + 1)
         shard.statistics.rows += 1
-        policy.take(row, shard, is_new=shard.index not in done)
-        if policy.stopped_by is not None:
+        policy.add_row(row, shard, is_new=shard.index not in completed)
+        if policy.stop_message is not None:
             return
-    if shard.index not in done:  # the first one also if there are no rows, so that the output has its columns
+    # The first shard is written even without rows, so that the output has its columns.
+    if shard.index not in completed:
         yield Window(shard.sentences, shard)

@@ -1,8 +1,8 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Files that are complete or absent, whenever the process is killed, and the manifest of what they belong to."""
+"""Numbered shards, written atomically, each with its statistics."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,68 +12,96 @@ import pyarrow.parquet as pq
 
 from ..files import atomic_file
 
-# Readers of a folder of Parquet or Arrow files pass over names that begin like this.
+# Readers of a folder of Parquet or Arrow files ignore names that start with an underscore.
 MANIFEST = "_manifest.json"
-_STATISTICS = b"elmo_embed"
+_METADATA_KEY = b"elmo_embed"
+# Key of `skipped_sentences` in outputs of the first version.
+_OLD_SKIPPED_SENTENCES = "left_out"
 
 
 @dataclass
 class Statistics:
-    """What has been read and written."""
+    """Counts of a shard or of the whole output. The field names are saved.
 
-    rows: int = 0  # read
-    sentences: int = 0  # written
-    words: int = 0  # of the sentences that were encoded
+    Attributes:
+        rows: Rows that were read.
+        sentences: Sentences that were written.
+        words: Words of the written sentences.
+        bad_rows: Rows with an error.
+        skipped_sentences: With sentences as HDF5 keys, empty sentences and repetitions.
+    """
+
+    rows: int = 0
+    sentences: int = 0
+    words: int = 0
     bad_rows: int = 0
-    left_out: int = 0  # with sentences for keys: empty or there before
+    skipped_sentences: int = 0
 
     def add(self, other: "Statistics") -> None:
+        """Add the counts of another shard."""
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
-def read_json(path: Path) -> Any:
-    """The contents of a manifest; ValueError if it is none."""
+def rename_old_keys(statistics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return saved statistics with the current keys."""
+    return {"skipped_sentences" if key == _OLD_SKIPPED_SENTENCES else key: n for key, n in statistics.items()}
+
+
+def read_manifest(path: Path) -> Any:
+    """Return the contents of a manifest.
+
+    Raises:
+        ValueError: If the file is not JSON.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} must be a manifest of `elmo embed`; it cannot be read: {error}.") from None
+        raise ValueError(f"Cannot read the manifest {path}: {error}. Pass --overwrite to restart.") from None
 
 
 class ShardFolder:
-    """Numbered files of one format, `"parquet"` or `"arrow"`, each with its statistics."""
+    """Folder of numbered shards.
+
+    Args:
+        folder: Folder of the shards.
+        suffix: Format of the shards, `"parquet"` or `"arrow"`.
+    """
 
     def __init__(self, folder: Path, suffix: str) -> None:
         self.folder = folder
         self.suffix = suffix
 
     def path(self, index: int) -> Path:
+        """Return the path of a shard."""
         return self.folder / f"part-{index:05d}.{self.suffix}"
 
     def write(self, index: int, table: pa.Table, statistics: Statistics) -> None:
-        table = table.replace_schema_metadata({_STATISTICS: json.dumps(asdict(statistics))})
+        """Write a shard and its statistics atomically."""
+        table = table.replace_schema_metadata({_METADATA_KEY: json.dumps(asdict(statistics))})
         with atomic_file(self.path(index)) as file:
             if self.suffix == "parquet":
-                # Vectors neither repeat nor shrink.
+                # Vectors neither repeat nor compress.
                 pq.write_table(table, file, compression="none", use_dictionary=False, write_statistics=False)
             else:
                 with pa.ipc.new_file(file, table.schema) as writer:
                     writer.write_table(table)
 
-    def complete(self) -> dict[int, Statistics]:
-        """The shards that are there, with their statistics."""
-        found = {}
+    def completed(self) -> dict[int, Statistics]:
+        """Return the statistics of the existing shards by index, without corrupt shards."""
+        statistics = {}
         for path in sorted(self.folder.glob(f"part-*.{self.suffix}")):
             try:
-                schema = pq.read_schema(path) if self.suffix == "parquet" else _ipc_schema(path)
-                found[int(path.stem.removeprefix("part-"))] = Statistics(**json.loads(schema.metadata[_STATISTICS]))
-            except (pa.ArrowException, KeyError, TypeError, ValueError):
-                continue  # damaged by something else than a kill: it will be written anew
-        return found
+                schema = pq.read_schema(path) if self.suffix == "parquet" else _read_ipc_schema(path)
+                saved = rename_old_keys(json.loads(schema.metadata[_METADATA_KEY]))
+                statistics[int(path.stem.removeprefix("part-"))] = Statistics(**saved)
+            except (pa.ArrowException, KeyError, TypeError, ValueError, AttributeError):
+                continue  # Corrupt shard (not an interrupted write): encode it again.
+        return statistics
 
     def tables(self) -> Iterator[pa.Table]:
-        """The shards in order; of Arrow files, mapped into memory."""
-        for index in sorted(self.complete()):
+        """Yield the shards in order. Arrow files are memory-mapped."""
+        for index in sorted(self.completed()):
             if self.suffix == "parquet":
                 yield pq.read_table(self.path(index))
             else:
@@ -81,6 +109,6 @@ class ShardFolder:
                     yield pa.ipc.open_file(source).read_all()
 
 
-def _ipc_schema(path: Path) -> pa.Schema:
+def _read_ipc_schema(path: Path) -> pa.Schema:
     with pa.memory_map(str(path)) as source:
         return pa.ipc.open_file(source).schema

@@ -1,2 +1,2 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The engine of `ElmoEncoder`, `elmo embed` and Spark: windows of sentences in, windows of vectors out."""
+"""Engine of `ElmoEncoder`, `elmo embed`, and Spark. It maps windows of sentences to windows of vectors."""

@@ -1,12 +1,11 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Sentences to batches of ids: windows of sentences, sorted by length inside, cut by a budget of words.
+"""Conversion of sentences to batches of ids: length-sorted windows, cut by a limit on tokens per batch.
 
-A batch depends on nothing but its window and the budget, so that the same window always gives the same batches, and
-with them, bit by bit, the same vectors.
+A batch depends on its window and the limits only. The same window therefore always gives bit-identical vectors.
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -17,48 +16,62 @@ from torch import Tensor
 
 from ..model.tokenization_elmo import ElmoTokenizer
 
-Sentence = str | Sequence[str]
-Words = list[str]
+Words = Sequence[str]
+Sentence = str | Words
 T = TypeVar("T")
+
+# Names of text columns in data sets, in the order of the search.
+TEXT_COLUMNS = ("text", "sentence", "words", "tokens")
+
+
+def find_text_column(names: Container[str], column: str | None = None) -> str | None:
+    """Return the name of the column that contains the sentences, or None if it is missing.
+
+    Args:
+        names: Names of all columns.
+        column: Name of the text column. Defaults to the first of `TEXT_COLUMNS` that `names` contains.
+    """
+    candidates = TEXT_COLUMNS if column is None else (column,)
+    return next((name for name in candidates if name in names), None)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some sentences of a window, longest first."""
+    """Sentences of one window, sorted by decreasing length."""
 
-    positions: list[int]  # of each sentence in its window
-    lengths: list[int]  # words of each sentence, descending, none of them 0
-    input_ids: Tensor  # [B, W, M], words to the left
+    positions: list[int]  # index of each sentence in its window
+    lengths: list[int]  # words per sentence, decreasing and positive
+    input_ids: Tensor  # [B, W, M], right-padded
 
     @property
     def num_tokens(self) -> int:
-        """Words with padding: what the budget bounds."""
+        """Number of tokens, padding included."""
         return len(self.lengths) * self.lengths[0]
 
     def split(self, max_tokens: int) -> list["Batch"]:
-        """The batch in parts of at most `max_tokens` each, or of one sentence."""
+        """Split the batch into parts of at most `max_tokens` tokens, or of one sentence."""
         if self.num_tokens <= max_tokens:
             return [self]
         return [
             Batch(self.positions[part], self.lengths[part], self.input_ids[part, : self.lengths[part.start]])
-            for part in cut(self.lengths, max_tokens, None)
+            for part in batch_slices(self.lengths, max_tokens, None)
         ]
 
 
 @dataclass(frozen=True)
 class Window:
-    """Sentences that are encoded together: read at once, sorted together, complete together."""
+    """Sentences that are read, sorted, and completed together."""
 
     sentences: Sequence[Sentence]
-    label: Any = None  # the caller's, handed back with the vectors
-    first: int = 0  # the number of the first sentence, for messages
+    label: Any = None  # of the caller, returned with the vectors
+    first: int = 0  # index of the first sentence, for messages
 
 
 @dataclass(frozen=True)
-class SplitWindow:
-    """A window whose sentences are words."""
+class TokenizedWindow:
+    """A window after word splitting."""
 
-    words: list[Words]
+    words: list[list[str]]
     label: Any
 
     @property
@@ -66,8 +79,8 @@ class SplitWindow:
         return [len(words) for words in self.words]
 
 
-def cut(lengths: Sequence[int], max_tokens: int, max_sentences: int | None) -> list[slice]:
-    """Consecutive slices of descending lengths, as long as the budget allows, at least one sentence each."""
+def batch_slices(lengths: Sequence[int], max_tokens: int, max_sentences: int | None) -> list[slice]:
+    """Cut decreasing lengths into consecutive slices within both limits, of at least one sentence each."""
     slices = []
     start = 0
     while start < len(lengths):
@@ -79,61 +92,64 @@ def cut(lengths: Sequence[int], max_tokens: int, max_sentences: int | None) -> l
     return slices
 
 
-def split_window(tokenizer: ElmoTokenizer, window: Window) -> SplitWindow:
-    """The words of each sentence; strings go through the tokenizer's splitter.
+def split_window(tokenizer: ElmoTokenizer, window: Window) -> TokenizedWindow:
+    """Split the strings of a window into words with the tokenizer's splitter.
 
-    Raises TypeError for a sentence that is neither a string nor a sequence of strings, with its number.
+    Raises:
+        TypeError: If a sentence is neither a string nor a list of strings.
     """
-    words = [_checked(sentence, window.first + index) for index, sentence in enumerate(window.sentences)]
+    words = [_check_sentence(sentence, window.first + index) for index, sentence in enumerate(window.sentences)]
     texts = [index for index, sentence in enumerate(words) if isinstance(sentence, str)]
-    spans = tokenizer._split([words[index] for index in texts])
+    spans = tokenizer.split([words[index] for index in texts])
     for index, sentence_spans in zip(texts, spans, strict=True):
         words[index] = [words[index][start:end] for start, end in sentence_spans]
-    return SplitWindow(words, window.label)
+    return TokenizedWindow(words, window.label)
 
 
-def _checked(sentence: Any, number: int) -> Any:
-    """A string, or a list of strings."""
+def _check_sentence(sentence: Any, index: int) -> Any:
+    """Return the sentence as a string or a list of strings."""
     if isinstance(sentence, str):
         return sentence
     if isinstance(sentence, np.ndarray):
         sentence = sentence.tolist()
     if not isinstance(sentence, (list, tuple)):
-        raise TypeError(f"a sentence must be a string or a list of words; got {type(sentence).__name__} at {number}.")
+        raise TypeError(f"Expected a string or a list of words, got {type(sentence).__name__} as sentence {index}.")
     for word in sentence:
         if not isinstance(word, str):
-            raise TypeError(f"a word must be a string; got {type(word).__name__} in sentence {number}.")
+            raise TypeError(f"Expected words as strings, got {type(word).__name__} in sentence {index}.")
     return [str(word) for word in sentence]
 
 
-def plan(
+def iter_batches(
     tokenizer: ElmoTokenizer,
     windows: Iterable[Window],
-    budget: Callable[[], int],
+    max_tokens: Callable[[], int],
     max_sentences: int | None,
     pin_memory: bool,
-) -> Iterator[SplitWindow | Batch]:
-    """Each window, followed by its batches. Sentences without words are in no batch.
+) -> Iterator[TokenizedWindow | Batch]:
+    """Yield each window, followed by its batches. Sentences without words are in no batch.
 
     Args:
-        tokenizer: makes the words and their ids.
-        windows: read one at a time, when it is needed.
-        budget: asked before each window, as it shrinks when memory runs out.
-        max_sentences: largest number of sentences in a batch, None for any.
-        pin_memory: whether ids go to page-locked memory, from where a GPU fetches them by itself.
+        tokenizer: Tokenizer that produces words and ids.
+        windows: Windows, read lazily, one at a time.
+        max_tokens: Function that returns the maximum number of tokens per batch. It is called once per window, because
+            the limit shrinks when memory runs out.
+        max_sentences: Maximum number of sentences per batch. None means no limit.
+        pin_memory: Whether to put the ids into page-locked memory, for asynchronous copies to a GPU.
     """
     for window in windows:
-        split = split_window(tokenizer, window)
-        yield split
-        lengths = split.lengths
+        tokenized = split_window(tokenizer, window)
+        yield tokenized
+        lengths = tokenized.lengths
         order = sorted((index for index, n in enumerate(lengths) if n), key=lambda index: -lengths[index])
-        ordered = [lengths[index] for index in order]
-        for part in cut(ordered, budget(), max_sentences):
-            batch = Batch(order[part], ordered[part], _ids(tokenizer, [split.words[index] for index in order[part]]))
+        sorted_lengths = [lengths[index] for index in order]
+        for part in batch_slices(sorted_lengths, max_tokens(), max_sentences):
+            ids = _encode_ids(tokenizer, [tokenized.words[index] for index in order[part]])
+            batch = Batch(order[part], sorted_lengths[part], ids)
             yield replace(batch, input_ids=batch.input_ids.pin_memory()) if pin_memory else batch
 
 
-def _ids(tokenizer: ElmoTokenizer, sentences: list[Words]) -> Tensor:
+def _encode_ids(tokenizer: ElmoTokenizer, sentences: list[list[str]]) -> Tensor:
     encoded = tokenizer(
         sentences,
         is_split_into_words=True,
@@ -147,16 +163,16 @@ def _ids(tokenizer: ElmoTokenizer, sentences: list[Words]) -> Tensor:
     return ids.reshape(*ids.shape[:2], -1).to(torch.int64)
 
 
-def ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
-    """The same items, up to `depth` of them made in advance by a thread while the caller works."""
+def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
+    """Yield the same items. A thread computes up to `depth` of them in advance."""
     iterator = iter(items)
     end: Any = object()
     with ThreadPoolExecutor(1, thread_name_prefix="elmo-tokenizer") as pool:
-        waiting: deque[Future] = deque(pool.submit(next, iterator, end) for _ in range(depth))
+        futures: deque[Future] = deque(pool.submit(next, iterator, end) for _ in range(depth))
         try:
-            while (item := waiting.popleft().result()) is not end:
-                waiting.append(pool.submit(next, iterator, end))
+            while (item := futures.popleft().result()) is not end:
+                futures.append(pool.submit(next, iterator, end))
                 yield item
         finally:
-            for future in waiting:
+            for future in futures:
                 future.cancel()

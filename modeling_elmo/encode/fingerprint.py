@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""What determines an encoder's vectors, in bytes that are the same in every process."""
+"""Fingerprint and serialization of an encoder, identical in every process."""
 
 import copy
 import hashlib
@@ -17,59 +17,140 @@ from ..model.tokenization_elmo import ElmoTokenizer
 
 StoredWeight = tuple[str, str, tuple[int, ...], bytes]  # name, dtype, shape, bytes
 
+# Version of the lists that `fingerprint` hashes. Increase it if an entry is added, removed, or changes its meaning.
+_SCHEMA = 1
+
+# Fields of `ElmoConfig` that do not change the vectors of an encoder.
+UNHASHED_FIELDS = frozenset(
+    {
+        # `encode` names the layer and uses the first mix, whose weights are hashed.
+        "pooling_layer",
+        "num_output_representations",
+        "scalar_mix_parameters",
+        # Training, heads, and the softmax of the language model.
+        "freeze_scalar_mix",
+        "output_dropout",
+        "lstm_dropout",
+        "classifier_dropout",
+        "scalar_mix_l2",
+        "trainable_modules",
+        "sentence_pooling",
+        "word_vocab_size",
+        "word_bos_id",
+        "word_eos_id",
+        "softmax_type",
+        "num_sampled_words",
+        "adaptive_softmax_cutoffs",
+        "adaptive_softmax_div_value",
+        "initializer_range",
+        # The cache returns the vectors that it stored, and the padding id is fixed.
+        "word_cache_size",
+        "pad_token_id",
+    }
+)
+
+
+def hashed_config_values(config: ElmoConfig) -> list[tuple[str, Any]]:
+    """Return the configured values that change the vectors, with names that stay if a field is renamed."""
+    return [
+        ("vocab_size", config.vocab_size),
+        ("input_type", config.input_type),
+        ("max_characters_per_token", config.max_characters_per_token),
+        ("character_embedding_size", config.character_embedding_size),
+        ("filters", config.filters),
+        ("cnn_activation", config.cnn_activation),
+        ("num_highway_layers", config.num_highway_layers),
+        ("use_character_projection", config.use_character_projection),
+        ("projection_size", config.projection_size),
+        ("cell_size", config.cell_size),
+        ("use_cell_projection", config.use_cell_projection),
+        ("num_hidden_layers", config.num_hidden_layers),
+        ("bidirectional", config.bidirectional),
+        ("use_skip_connections", config.use_skip_connections),
+        ("cell_clip", config.cell_clip),
+        ("projection_clip", config.projection_clip),
+        ("forget_bias", config.forget_bias),
+        ("sentence_boundaries", config.sentence_boundaries),
+        ("mix_layer_norm", config.mix_layer_norm),
+        ("stored_initial_state", config.stored_initial_state),
+        ("bos_token_id", config.bos_token_id),
+        ("eos_token_id", config.eos_token_id),
+        ("character_bow_id", config.character_bow_id),
+        ("character_eow_id", config.character_eow_id),
+        ("character_pad_id", config.character_pad_id),
+        ("lexicon_size", config.lexicon_size),
+        ("lexicon_embedding_size", config.lexicon_embedding_size),
+        ("lexicon_bos_id", config.lexicon_bos_id),
+        ("lexicon_eos_id", config.lexicon_eos_id),
+        ("aligned", config.aligned),
+        ("lstm_weight_dtype", config.lstm_weight_dtype),
+        # Implementations differ in the last digits. "auto" depends on the machine, like the rounding of its kernels.
+        ("lstm_implementation", config.lstm_implementation),
+    ]
+
+
+def hashed_tokenizer_values(tokenizer: ElmoTokenizer) -> list[tuple[str, Any]]:
+    """Return the properties of the tokenizer that change the ids of a sentence."""
+    added = {index: (str(token), token.single_word) for index, token in tokenizer.added_tokens_decoder.items()}
+    return [
+        ("splitter", tokenizer.splitter),
+        ("num_ids_per_word", tokenizer.alphabet.width),
+        ("vocabulary", tokenizer.alphabet.vocab),
+        ("lexicon", getattr(tokenizer.alphabet, "lists", None)),
+        ("added_tokens", sorted(added.items())),
+        ("split_special_tokens", tokenizer.split_special_tokens),
+        ("lower_case", bool(getattr(tokenizer, "do_lower_case", False))),
+    ]
+
+
+def fingerprint(model: Any, tokenizer: ElmoTokenizer) -> str:
+    """Return a SHA-256 of the weights, their dtypes, and the values of configuration and tokenizer that matter."""
+    digest = hashlib.sha256()
+    for name, dtype, shape, data in _iter_weights(model):
+        digest.update(json.dumps([name, dtype, shape]).encode())
+        digest.update(data)
+    values = [_SCHEMA, hashed_config_values(model.config), hashed_tokenizer_values(tokenizer)]
+    digest.update(json.dumps(values).encode())
+    return digest.hexdigest()
+
 
 def config_json(model: Any) -> str:
-    """The configuration's own fields; the others tell where a model came from."""
-    fields = model.config.to_dict()
-    return json.dumps({name: fields[name] for name in inspect.signature(ElmoConfig).parameters if name in fields})
+    """Serialize the fields of the configuration, runtime choices included, without the origin of the model."""
+    parameters = inspect.signature(ElmoConfig).parameters.values()
+    names = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+    return json.dumps({name: getattr(model.config, name) for name in names})
 
 
-def _weights(model: Any) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
-    """Name, dtype, shape and bytes of each weight, in an order that is not the module's."""
+def stored_weights(model: Any) -> list[StoredWeight]:
+    """Serialize the weights to plain types, so that pickling does not copy them twice."""
+    return [(name, dtype, shape, bytes(data)) for name, dtype, shape, data in _iter_weights(model)]
+
+
+def without_source(tokenizer: ElmoTokenizer) -> ElmoTokenizer:
+    """Return a copy of the tokenizer without its source path and access token."""
+    parameters = inspect.signature(type(tokenizer)).parameters
+    tokenizer = copy.copy(tokenizer)
+    tokenizer.name_or_path = ""
+    tokenizer.init_kwargs = {name: value for name, value in tokenizer.init_kwargs.items() if name in parameters}
+    return tokenizer
+
+
+def rebuild_model(config: str, weights: list[StoredWeight]) -> ElmoModel:
+    """Build the model that `config_json` and `stored_weights` describe."""
+    with torch.device("meta"):
+        model = ElmoModel(ElmoConfig(**json.loads(config)))
+    model.load_state_dict({name: _to_tensor(dtype, shape, data) for name, dtype, shape, data in weights}, assign=True)
+    return model
+
+
+def _iter_weights(model: Any) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
+    """Yield name, dtype, shape, and bytes of each weight, sorted by name."""
     for name, tensor in sorted(model.state_dict().items()):
         flat = tensor.detach().cpu().reshape(-1)
         yield name, str(flat.dtype).removeprefix("torch."), tuple(tensor.shape), flat.view(torch.uint8).numpy().data
 
 
-def stored_weights(model: Any) -> list[StoredWeight]:
-    """The weights in plain types, which are pickled without a second copy of hundreds of megabytes."""
-    return [(name, dtype, shape, bytes(data)) for name, dtype, shape, data in _weights(model)]
-
-
-def nameless(tokenizer: ElmoTokenizer) -> ElmoTokenizer:
-    """The tokenizer without a memory of where it came from, and by which token."""
-    own = inspect.signature(type(tokenizer)).parameters
-    tokenizer = copy.copy(tokenizer)
-    tokenizer.name_or_path = ""
-    tokenizer.init_kwargs = {name: value for name, value in tokenizer.init_kwargs.items() if name in own}
-    return tokenizer
-
-
-def rebuilt_model(config: str, weights: list[StoredWeight]) -> ElmoModel:
-    """The model of `config_json` and `stored_weights`."""
-    with torch.device("meta"):
-        model = ElmoModel(ElmoConfig(**json.loads(config)))
-    model.load_state_dict({name: _restored(dtype, shape, data) for name, dtype, shape, data in weights}, assign=True)
-    return model
-
-
-def _restored(dtype: str, shape: tuple[int, ...], data: bytes) -> Tensor:
-    if not data:  # of which `frombuffer` makes nothing
+def _to_tensor(dtype: str, shape: tuple[int, ...], data: bytes) -> Tensor:
+    if not data:  # `torch.frombuffer` rejects empty buffers
         return torch.empty(shape, dtype=getattr(torch, dtype))
     return torch.frombuffer(bytearray(data), dtype=getattr(torch, dtype)).reshape(shape)
-
-
-def fingerprint(model: Any, tokenizer: ElmoTokenizer) -> str:
-    """A sha256 of weights, configuration and tokenizer."""
-    added = {index: str(token) for index, token in sorted(tokenizer.added_tokens_decoder.items())}
-    switches = [tokenizer.split_special_tokens, bool(getattr(tokenizer, "do_lower_case", False))]
-    words = [tokenizer.splitter, tokenizer.alphabet.width, tokenizer.alphabet.vocab, added, *switches]
-    lexicon = getattr(tokenizer.alphabet, "lists", None)
-    words += [] if lexicon is None else [lexicon]
-    digest = hashlib.sha256()
-    for name, dtype, shape, data in _weights(model):
-        digest.update(json.dumps([name, dtype, shape]).encode())
-        digest.update(data)
-    digest.update(config_json(model).encode())
-    digest.update(json.dumps(words).encode())
-    return digest.hexdigest()

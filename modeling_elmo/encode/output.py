@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Windows of vectors as NumPy arrays, tensors or Arrow."""
+"""Conversion of encoded windows to NumPy arrays, tensors, and Arrow arrays."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -16,32 +16,35 @@ Output = Literal["numpy", "torch", "arrow"]
 OUTPUTS = ("numpy", "torch", "arrow")
 
 
-def collected(windows: Sequence[EncodedWindow], kind: VectorSpec, output: str) -> Any:
-    """All windows' vectors as `ElmoEncoder.encode` returns them."""
-    if kind.pooling is None and output != "arrow":
+def collect_outputs(windows: Sequence[EncodedWindow], spec: VectorSpec, output: str) -> Any:
+    """Return the vectors of all windows in the form that `ElmoEncoder.encode` documents."""
+    if spec.pooling is None and output != "arrow":
         rows: list[Any] = [row for window in windows for row in window.vectors.split(window.lengths)]
         return rows if output == "torch" else [row.numpy() for row in rows]
-    empty = torch.empty((0, *kind.shape), dtype=kind.dtype)
-    # One window is the rule for `datasets.map`, and needs no copy.
+    empty = torch.empty((0, *spec.shape), dtype=spec.dtype)
+    # `datasets.map` usually passes one window, which needs no copy.
     flat: Tensor = windows[0].vectors if len(windows) == 1 else torch.cat([empty, *(w.vectors for w in windows)])
     if output == "torch":
         return flat
     array: np.ndarray = flat.numpy()
     if output == "numpy":
         return array
-    return to_arrow(array, None if kind.pooling else [length for window in windows for length in window.lengths])
+    return to_arrow(array, None if spec.pooling else [length for window in windows for length in window.lengths])
 
 
 def to_arrow(flat: np.ndarray, lengths: list[int] | None) -> pa.Array:
-    """Vectors as one Arrow element a sentence, without a copy and without a Python number.
+    """Convert vectors to one Arrow element per sentence, without a copy and without Python floats.
 
     Args:
-        flat: [words, *shape] in order of the sentences, or [sentences, *shape].
-        lengths: words of each sentence, None if `flat` has one vector a sentence.
+        flat: Vectors in the order of the sentences, [words, *shape], or [sentences, *shape] if pooled.
+        lengths: Words per sentence. None if `flat` has one vector per sentence.
 
     Returns:
-        Elements of type `fixed_size_list[D]` a vector (`fixed_size_list[L + 1]` of them for all layers), in a `list`
+        Array of type `fixed_size_list[D]` per vector (nested in `fixed_size_list[L + 1]` for all layers), in a `list`
         unless pooled.
+
+    Raises:
+        ValueError: If there are more words than 32-bit offsets can address.
     """
     values = pa.array(np.ascontiguousarray(flat).reshape(-1))
     for size in reversed(flat.shape[1:]):
@@ -51,14 +54,18 @@ def to_arrow(flat: np.ndarray, lengths: list[int] | None) -> pa.Array:
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     if offsets[-1] > np.iinfo(np.int32).max:
-        raise ValueError(f"an Arrow array must have at most 2**31 - 1 words; got {offsets[-1]}: encode fewer at once.")
+        raise ValueError(f"Expected at most 2**31 - 1 words per Arrow array, got {offsets[-1]}. Encode fewer at once.")
     return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values)
 
 
 def from_arrow(column: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray | None]:
-    """The inverse of `to_arrow`: the flat vectors [words, *shape], and the words of each sentence, None if pooled."""
+    """Invert `to_arrow`.
+
+    Returns:
+        Vectors, [words, *shape], and the words per sentence, or None if the vectors are pooled.
+    """
     values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(values, pa.ChunkedArray):  # older versions of Arrow keep an empty column's chunks
+    if isinstance(values, pa.ChunkedArray):  # older versions of Arrow keep the chunks of an empty column
         values = pa.concat_arrays(values.chunks)
     lengths = None
     if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):

@@ -1,8 +1,8 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Windows of sentences in, windows of vectors out: what `ElmoEncoder.encode` and `elmo embed` share.
+"""Streaming from windows of sentences to windows of vectors, shared by `ElmoEncoder.encode` and `elmo embed`.
 
-A thread splits and spells the next batches while the device computes. Vectors come from a GPU on a stream of their
-own, while the next batch is computed. No more than a few windows are in memory at any time.
+A thread tokenizes the next batches while the device computes. Vectors are copied from the GPU on a separate CUDA
+stream. At most a few windows are in memory at any time.
 """
 
 import contextlib
@@ -17,19 +17,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..model.tokenization_elmo import ElmoTokenizer
-from .batches import Batch, SplitWindow, Window, Words, ahead, plan
+from .batches import Batch, TokenizedWindow, Window, iter_batches, prefetch
 from .vectors import VectorSpec, batch_vectors
 
-# Batches spelled in advance: enough that reading and splitting a whole window does not keep the device waiting.
-_BATCHES_AHEAD = 4
+# Enough batches that the device does not wait while a complete window is read and split.
+_PREFETCH_BATCHES = 4
 
 
 @dataclass(frozen=True)
 class EncodedWindow:
-    """A window's vectors, in the order of its sentences."""
+    """The vectors of a window, in the order of its sentences."""
 
-    words: list[Words]
-    vectors: Tensor  # [all words, *shape], or [sentences, *shape] where they are pooled; on the CPU
+    words: list[list[str]]
+    vectors: Tensor  # on the CPU, [all words, *shape], or [sentences, *shape] if pooled
     label: Any
 
     @property
@@ -37,27 +37,27 @@ class EncodedWindow:
         return [len(words) for words in self.words]
 
 
-class Budget:
-    """The largest number of words in a batch, padding included; halved when memory runs out."""
+class TokenBudget:
+    """Maximum number of tokens per batch, padding included. It is halved when memory runs out."""
 
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens
         self._has_warned = False
 
     def halve(self, failed: int) -> None:
-        """A batch of `failed` words did not fit."""
+        """Reduce the limit after a batch of `failed` tokens ran out of memory."""
         self.tokens = max(1, min(self.tokens, failed) // 2)
         if not self._has_warned:
             self._has_warned = True
             warnings.warn(
-                f"out of memory with a batch of {failed} words: going on with smaller ones; "
-                f"max_tokens_per_batch={self.tokens} would have avoided it.",
+                f"Out of memory with {failed} tokens per batch. Retrying with {self.tokens}; pass "
+                f"max_tokens_per_batch={self.tokens} to avoid this.",
                 stacklevel=2,
             )
 
 
-def counting_on(bar: tqdm) -> Callable[[int, int], None]:
-    """A function for `encode_windows`'s `on_batch` that moves a progress bar on and shows words a second."""
+def progress_callback(bar: tqdm) -> Callable[[int, int], None]:
+    """Return a function for `on_batch` of `encode_windows` that updates a progress bar and shows words per second."""
     words = 0
 
     def on_batch(num_sentences: int, num_words: int) -> None:
@@ -69,8 +69,8 @@ def counting_on(bar: tqdm) -> Callable[[int, int], None]:
     return on_batch
 
 
-class _Copy:
-    """Vectors on their way to the CPU's memory."""
+class _DeviceToHostCopy:
+    """Asynchronous copy of vectors to CPU memory."""
 
     def __init__(self, vectors: Tensor, stream: Any) -> None:
         self._done: Any = None
@@ -91,19 +91,19 @@ class _Copy:
         return self._host
 
 
-class _Collector:
-    """The vectors of one window, filled batch by batch."""
+class _WindowBuffer:
+    """Buffer for the vectors of one window, filled batch by batch."""
 
-    def __init__(self, window: SplitWindow, kind: VectorSpec) -> None:
+    def __init__(self, window: TokenizedWindow, spec: VectorSpec) -> None:
         self.window = window
-        self.pooled = kind.pooling is not None
+        self.pooled = spec.pooling is not None
         self.lengths = window.lengths
         self.starts = [0]
         for length in self.lengths:
             self.starts.append(self.starts[-1] + (1 if self.pooled else length))
-        # Zeros, for pooled sentences that have no words and so are in no batch.
-        make = torch.zeros if self.pooled else torch.empty
-        self.vectors = make((self.starts[-1], *kind.shape), dtype=kind.dtype)
+        # Sentences without words are in no batch; their pooled vectors stay zero.
+        allocate = torch.zeros if self.pooled else torch.empty
+        self.vectors = allocate((self.starts[-1], *spec.shape), dtype=spec.dtype)
 
     def put(self, batch: Batch, rows: Tensor) -> None:
         if self.pooled:
@@ -121,21 +121,21 @@ def encode_windows(
     model: Any,
     tokenizer: ElmoTokenizer,
     windows: Iterable[Window],
-    kind: VectorSpec,
-    budget: Budget,
+    spec: VectorSpec,
+    budget: TokenBudget,
     max_sentences: int | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Iterator[EncodedWindow]:
-    """Encode windows one after the other, each by itself.
+    """Encode windows one after the other, independently of each other.
 
     Args:
-        model: an `ElmoModel` in evaluation mode, where it shall compute.
-        tokenizer: the model's.
-        windows: read by another thread, a little ahead.
-        kind: the vectors that are asked for.
-        budget: words a batch.
-        max_sentences: sentences a batch; None for any number.
-        on_batch: called with the numbers of sentences and words of each batch that is done.
+        model: An `ElmoModel` in evaluation mode, on the device that computes.
+        tokenizer: Tokenizer of the model.
+        windows: Windows, which another thread reads slightly ahead.
+        spec: Requested vectors.
+        budget: Maximum number of tokens per batch.
+        max_sentences: Maximum number of sentences per batch. None means no limit.
+        on_batch: Function to call after each batch, with its number of sentences and of words.
 
     Yields:
         Each window with its vectors, in order.
@@ -143,72 +143,72 @@ def encode_windows(
     device = model.device
     is_cuda = device.type == "cuda"
     stream = torch.cuda.Stream(device) if is_cuda else None
-    planned = plan(tokenizer, windows, lambda: budget.tokens, max_sentences, pin_memory=is_cuda)
-    # The copy of a batch may take as long as the next batch computes.
-    in_flight: deque[tuple[_Collector, Batch | None, _Copy | None]] = deque()
-    collector: _Collector | None = None
+    batches = iter_batches(tokenizer, windows, lambda: budget.tokens, max_sentences, pin_memory=is_cuda)
+    # The copy of a batch overlaps with the computation of the next batch.
+    in_flight: deque[tuple[_WindowBuffer, Batch | None, _DeviceToHostCopy | None]] = deque()
+    buffer: _WindowBuffer | None = None
 
-    def landed(most: int) -> Iterator[EncodedWindow]:
-        while len(in_flight) > most:
-            owner, batch, copy = in_flight.popleft()
+    def drain(max_in_flight: int) -> Iterator[EncodedWindow]:
+        while len(in_flight) > max_in_flight:
+            target, batch, copy = in_flight.popleft()
             if batch is None or copy is None:
-                yield owner.finish()
+                yield target.finish()
                 continue
-            owner.put(batch, copy.wait())
+            target.put(batch, copy.wait())
             if on_batch is not None:
                 on_batch(len(batch.lengths), sum(batch.lengths))
 
-    with contextlib.closing(ahead(planned, _BATCHES_AHEAD)) as items:
+    with contextlib.closing(prefetch(batches, _PREFETCH_BATCHES)) as items:
         for item in items:
-            if isinstance(item, SplitWindow):
-                if collector is not None:
-                    in_flight.append((collector, None, None))
-                collector = _Collector(item, kind)
-            elif collector is not None:
-                for part, vectors in _run(model, item, kind, budget):
-                    in_flight.append((collector, part, _Copy(vectors, stream)))
-                    yield from landed(int(is_cuda))
-        if collector is not None:
-            in_flight.append((collector, None, None))
-        yield from landed(0)
+            if isinstance(item, TokenizedWindow):
+                if buffer is not None:
+                    in_flight.append((buffer, None, None))
+                buffer = _WindowBuffer(item, spec)
+            elif buffer is not None:
+                for part, vectors in _encode_batch(model, item, spec, budget):
+                    in_flight.append((buffer, part, _DeviceToHostCopy(vectors, stream)))
+                    yield from drain(int(is_cuda))
+        if buffer is not None:
+            in_flight.append((buffer, None, None))
+        yield from drain(0)
 
 
-def _run(model: Any, batch: Batch, kind: VectorSpec, budget: Budget) -> Iterator[tuple[Batch, Tensor]]:
-    """The batch's vectors, in parts if it does not fit."""
+def _encode_batch(model: Any, batch: Batch, spec: VectorSpec, budget: TokenBudget) -> Iterator[tuple[Batch, Tensor]]:
+    """Yield the vectors of a batch, in parts if it does not fit into memory."""
     parts = deque([batch])
     while parts:
         part, *rest = parts.popleft().split(budget.tokens)
         parts.extendleft(reversed(rest))
-        vectors = _try(model, part, kind)
+        vectors = _encode_or_none(model, part, spec)
         if vectors is not None:
             yield part, vectors
             continue
-        # The error is gone by now, and with it what its traceback held in memory.
+        # The exception and its traceback, which kept tensors alive, no longer exist here.
         if model.device.type == "cuda":
             torch.cuda.empty_cache()
         budget.halve(part.num_tokens)
         parts.appendleft(part)
 
 
-def _try(model: Any, batch: Batch, kind: VectorSpec) -> Tensor | None:
-    """The batch's vectors, or None if memory ran out and the batch can be split."""
+def _encode_or_none(model: Any, batch: Batch, spec: VectorSpec) -> Tensor | None:
+    """Return the vectors of a batch, or None if memory ran out and the batch can be split."""
     try:
         with torch.inference_mode():
             ids = batch.input_ids.to(model.device, non_blocking=True)
-            places = None if kind.pooling else _places(batch).to(model.device, non_blocking=True)
-            return batch_vectors(model, ids, places, kind)
+            word_index = None if spec.pooling else _word_index(batch).to(model.device, non_blocking=True)
+            return batch_vectors(model, ids, word_index, spec)
     except (RuntimeError, MemoryError) as error:
         if len(batch.lengths) == 1 or not is_out_of_memory(error):
             raise
         return None
 
 
-def _places(batch: Batch) -> Tensor:
-    """Where words are among the places of the padded batch, in reading order."""
+def _word_index(batch: Batch) -> Tensor:
+    """Return the indices of the words among the positions of the padded batch, in reading order."""
     width = batch.input_ids.shape[1]
     return (torch.arange(width) < torch.tensor(batch.lengths)[:, None]).flatten().nonzero().squeeze(1)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device or the machine has no memory left; the CPU's allocator has no exception of its own."""
+    """Return whether an error reports exhausted memory. The CPU allocator raises a plain `RuntimeError`."""
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)

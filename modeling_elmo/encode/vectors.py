@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Which vectors are asked for, and how a batch becomes them."""
+"""Specification of the requested vectors and their computation from a batch."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,7 +19,7 @@ Pooling = Literal["mean", "max"] | None
 
 @dataclass(frozen=True)
 class VectorSpec:
-    """The vectors that are asked for, checked against the model."""
+    """Specification of vectors, validated against the model."""
 
     layer: str
     pooling: Pooling
@@ -29,71 +29,72 @@ class VectorSpec:
 
 
 def parse_dtype(dtype: str | torch.dtype) -> torch.dtype:
-    """A floating-point type by its name or itself; ValueError for any other."""
+    """Return the floating-point dtype of this name.
+
+    Raises:
+        ValueError: If `dtype` is not one of `DTYPES`.
+    """
     parsed = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if parsed is None or parsed not in DTYPES.values():
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}.")
+        raise ValueError(f"Expected `dtype` to be one of {', '.join(map(repr, DTYPES))}, got {dtype!r}.")
     return parsed
 
 
 def vector_spec(config: ElmoConfig, layer: str, pooling: str | None, normalize: bool, dtype: torch.dtype) -> VectorSpec:
-    """Check the choice of layer and pooling.
+    """Validate the choice of layer and pooling.
 
     Raises:
-        ValueError: the model has no such layer, there is no such pooling, or the layers are of different sizes.
+        ValueError: If the model has no such layer, the pooling is unknown, or the layers differ in size.
     """
     if pooling not in POOLINGS:
-        raise ValueError(f"pooling must be one of {', '.join(map(repr, POOLINGS))}; got {pooling!r}.")
-    shape: tuple[int, ...]
-    if layer == ALL_LAYERS:
-        if not config.has_scalar_mix:
-            raise ValueError(
-                f"layer 'all' needs layers of one size; word vectors have {config.projection_size} numbers a direction "
-                f"and LSTM outputs {config.output_size}."
-            )
-        shape = (config.num_hidden_layers + 1, config.hidden_size)
-    else:
-        try:
-            is_word = config.layer_index(layer) == 0
-        except ValueError as error:
-            raise ValueError(str(error).replace("pooling_layer", "layer").replace("elmo,", "all, elmo,", 1)) from None
-        shape = (config.projection_size if is_word else config.hidden_size,)
+        raise ValueError(f"Expected `pooling` to be one of {', '.join(map(repr, POOLINGS))}, got {pooling!r}.")
+    layers = ["word_emb", *(f"lstm_outputs{index + 1}" for index in range(config.num_hidden_layers))]
+    names = [ALL_LAYERS, "elmo", *layers]
+    if layer not in names:
+        raise ValueError(f"Expected `layer` to be one of {', '.join(map(repr, names))}, got {layer!r}.")
+    if layer not in layers and not config.has_scalar_mix:
+        raise ValueError(
+            f"Cannot return layer {layer!r}: word vectors have {config.projection_size} dimensions per direction and "
+            f"LSTM outputs {config.output_size}. Choose one of {', '.join(map(repr, layers))}."
+        )
+    size = config.projection_size if layer == "word_emb" else config.hidden_size
+    shape = (len(layers), size) if layer == ALL_LAYERS else (size,)
     return VectorSpec(layer, pooling, normalize, dtype, shape)  # type: ignore[arg-type]
 
 
-def batch_vectors(model: Any, ids: Tensor, places: Tensor | None, kind: VectorSpec) -> Tensor:
-    """The vectors of a batch, on its device.
+def batch_vectors(model: Any, ids: Tensor, word_index: Tensor | None, spec: VectorSpec) -> Tensor:
+    """Compute the vectors of a batch on its device.
 
     Args:
-        model: an `ElmoModel`.
-        ids: [B, W, M].
-        places: [words], where the words are among the B * W places; None where they are pooled.
-        kind: what is asked for.
+        model: An `ElmoModel`.
+        ids: Character or word ids, [B, W, M].
+        word_index: Indices of the words among the B * W positions, [words]. None if the vectors are pooled.
+        spec: Requested vectors.
 
     Returns:
-        [words, *shape] in reading order of the batch, or [B, *shape] where they are pooled.
+        Vectors in reading order, [words, *shape], or [B, *shape] if pooled.
     """
-    if kind.layer == ALL_LAYERS:
+    if spec.layer == ALL_LAYERS:
         layers = model(ids, output_hidden_states=True, pooling_layer="word_emb").hidden_states
         rows = torch.stack(layers, dim=2)
     else:
-        rows = model(ids, output_hidden_states=False, pooling_layer=kind.layer).last_hidden_state
-    if kind.pooling is None:
-        rows = rows.flatten(0, 1) if places is None else rows.flatten(0, 1).index_select(0, places)
+        rows = model(ids, output_hidden_states=False, pooling_layer=spec.layer).last_hidden_state
+    if spec.pooling is None:
+        rows = rows.flatten(0, 1) if word_index is None else rows.flatten(0, 1).index_select(0, word_index)
     else:
-        rows = pool(_wide(rows), (ids != PAD_ID).any(-1), kind.pooling)
-    if kind.normalize:
-        rows = F.normalize(_wide(rows), dim=-1)  # a vector of zeros stays one
-    return rows.to(kind.dtype)
+        rows = pool(_to_float32(rows), (ids != PAD_ID).any(-1), spec.pooling)
+    if spec.normalize:
+        rows = F.normalize(_to_float32(rows), dim=-1)
+    return rows.to(spec.dtype)
 
 
-def _wide(rows: Tensor) -> Tensor:
-    """Sums run in float32 at least."""
+def _to_float32(rows: Tensor) -> Tensor:
+    """Convert to at least float32, in which sums are computed."""
     return rows.to(torch.promote_types(rows.dtype, torch.float32))
 
 
 def pool(rows: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
-    """One vector a sentence [B, *shape] of its words' [B, W, *shape]; zero if it has none."""
+    """Pool the word vectors of each sentence, [B, W, *shape] to [B, *shape]. Sentences without words give zeros."""
     mask = mask.reshape(*mask.shape, *[1] * (rows.dim() - 2))
     count = mask.sum(1)
     if pooling == "mean":

@@ -1,17 +1,21 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""ELMo's configuration, and the character alphabet that tokenizer, model and converters share.
+"""ELMo's configuration, and the character ids that the tokenizer, the model, and the converters share.
 
-Source of the numbers: Peters et al. 2018, "Deep contextualized word representations"
-(arXiv:1802.05365), and the `options.json` files of the models released with it.
+The numbers are those of Peters et al. 2018, "Deep contextualized word representations" (arXiv:1802.05365), and of the
+`options.json` files of the models released with it.
 """
 
+import difflib
+import functools
 import math
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from transformers import PretrainedConfig
 
-# A word is a row of character ids: begin-of-word, its UTF-8 bytes (each plus BYTE_OFFSET),
-# end-of-word, then CHARACTER_PAD_ID up to the row's width. A row of zeros is no word at all.
+# A word is a row of character ids: begin of word, its UTF-8 bytes (each plus BYTE_OFFSET), end of word, and
+# CHARACTER_PAD_ID up to the maximum length. A row of zeros is padding.
 PAD_ID = 0
 BYTE_OFFSET = 1
 BOS_ID = 257  # <S>, the only character of the word that begins a sentence
@@ -19,18 +23,19 @@ EOS_ID = 258  # </S>
 BOW_ID = 259
 EOW_ID = 260
 CHARACTER_PAD_ID = 261
-ALPHABET_SIZE = 262
+NUM_CHARACTERS = 262
 
 CHARACTER_INPUT = "characters"
 WORD_INPUT = "words"
 INPUT_TYPES = (CHARACTER_INPUT, WORD_INPUT)
 CNN_ACTIVATIONS = ("relu", "tanh")
-RECURRENCES = ("auto", "reference", "cpu", "cuda", "int8")
+LSTM_IMPLEMENTATIONS = ("auto", "eager", "packed", "triton")
+LSTM_WEIGHT_DTYPES = (None, "int8")
 SENTENCE_POOLINGS = ("mean", "max")
-SOFTMAXES = ("full", "sampled", "adaptive")
+SOFTMAX_TYPES = ("full", "sampled", "adaptive")
 MIX_LAYER_NORMS = (None, "with_boundaries", "without_boundaries")
 
-# What remote code needs to find the classes: every head, also in a repository of the base model.
+# Remote code finds the classes through these entries. Every model folder serves every Auto class.
 AUTO_MAP = {
     "AutoConfig": "configuration_elmo.ElmoConfig",
     "AutoModel": "modeling_elmo.ElmoModel",
@@ -38,9 +43,27 @@ AUTO_MAP = {
     "AutoModelForTokenClassification": "modeling_elmo.ElmoForTokenClassification",
     "AutoModelForSequenceClassification": "modeling_elmo.ElmoForSequenceClassification",
 }
+# Modules that `auto_map` of older model folders names. `save_pretrained` writes only `modeling_elmo`, which has their
+# classes.
+_MERGED_MODULES = ("heads_elmo", "pretraining_elmo")
 
-# Fields that config.json holds only where they differ from these: most models need none of them.
-_UNSPOKEN: dict[str, Any] = {
+# Keys of older `config.json` files, which are read but never written.
+_OLD_FIELDS = {
+    "recurrence": "lstm_implementation",
+    "softmax": "softmax_type",
+    "adaptive_softmax_factor": "adaptive_softmax_div_value",
+    "trainable_parts": "trainable_modules",
+}
+_OLD_LSTM_IMPLEMENTATIONS = {
+    "auto": "auto",
+    "reference": "eager",
+    "cpu": "packed",
+    "cuda": "triton",
+    "int8": "auto",
+}
+
+# Fields that `to_dict` omits if they equal these defaults.
+_OMITTED_DEFAULTS: dict[str, Any] = {
     "character_bow_id": BOW_ID,
     "character_eow_id": EOW_ID,
     "character_pad_id": CHARACTER_PAD_ID,
@@ -53,7 +76,7 @@ _UNSPOKEN: dict[str, Any] = {
 
 _FILTERS_2048 = [[1, 32], [2, 32], [3, 64], [4, 128], [5, 256], [6, 512], [7, 1024]]
 
-# The architectures released with the paper; their names are those of `ElmoConfig.from_preset`.
+# The architectures released with the paper, by the names that `ElmoConfig.from_preset` takes.
 PRESETS: dict[str, dict[str, int]] = {
     "small": {"cell_size": 1024, "projection_size": 128, "num_highway_layers": 1},
     "medium": {"cell_size": 2048, "projection_size": 256, "num_highway_layers": 1},
@@ -61,120 +84,199 @@ PRESETS: dict[str, dict[str, int]] = {
 }
 
 
-def _choice(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}.")
+def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
+    if value not in choices:
+        raise ValueError(f"Expected `{name}` to be one of {', '.join(map(repr, choices))}, got {value!r}.")
     return value
 
 
-def _positive_integer(name: str, value: Any) -> int:
+def _check_positive_int(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a positive integer; got {value!r}.")
+        raise ValueError(f"Expected `{name}` to be a positive integer, got {value!r}.")
     return value
 
 
-def _clip(name: str, value: Any) -> float | None:
-    """A bound, or None for none; 0 and null mean none in the old option files."""
+def _check_optional_size(name: str, value: Any) -> Any:
+    """Return a positive integer, or 0 or None for a component that the model does not have."""
+    return value and _check_positive_int(name, value)
+
+
+def _check_clip(name: str, value: Any) -> float | None:
+    """Return the bound, or None for no bound. Old option files write no bound as 0 or null."""
     if not value:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ValueError(f"{name} must be a positive finite number or None; got {value!r}.")
+        raise ValueError(f"Expected `{name}` to be a positive finite number or None, got {value!r}.")
     return float(value)
 
 
-def _filters(value: Any) -> list[list[int]]:
+def _check_filters(value: Any) -> list[list[int]]:
     try:
-        filters = [[_positive_integer("a filter's width or count", n) for n in pair] for pair in value]
-        well_formed = bool(filters) and all(len(pair) == 2 for pair in filters)
+        filters = [[_check_positive_int("filters", number) for number in pair] for pair in value]
+        is_valid = bool(filters) and all(len(pair) == 2 for pair in filters)
     except (TypeError, ValueError):
-        well_formed = False
-    if not well_formed:
-        raise ValueError(f"filters must be a list of [width, count] pairs of positive integers; got {value!r}.")
+        is_valid = False
+    if not is_valid:
+        raise ValueError(
+            f"Expected `filters` to be a list of [width, count] pairs of positive integers, got {value!r:.80}."
+        )
     return filters
 
 
-def _cutoffs(value: Any, words: int) -> list[int]:
+def _check_cutoffs(value: Any, vocab_size: int) -> list[int]:
     if value is None:
-        value = sorted({max(1, words // 8), max(1, words // 2)})
-    rising = isinstance(value, list) and value and all(type(cutoff) is int for cutoff in value)
-    if not rising or value != sorted(set(value)) or not 0 < value[0] <= value[-1] < words:
+        value = sorted({max(1, vocab_size // 8), max(1, vocab_size // 2)})
+    are_integers = isinstance(value, list) and value and all(type(cutoff) is int for cutoff in value)
+    if not are_integers or value != sorted(set(value)) or not 0 < value[0] <= value[-1] < vocab_size:
         raise ValueError(
-            f"adaptive_softmax_cutoffs must be rising integers between 0 and word_vocab_size, {words}; got {value!r}."
+            f"Expected `adaptive_softmax_cutoffs` to be increasing integers in 1..{vocab_size - 1}, "
+            f"got {value!r:.80}. They must be below `word_vocab_size`."
         )
     return value
 
 
-class ElmoConfig(PretrainedConfig):
-    r"""The architecture of a bidirectional language model (biLM) and what its first output is.
+# Choices made when a model is loaded, and their checks. They belong to the object, not to the saved model.
+_RUNTIME_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "lstm_implementation": functools.partial(_check_choice, choices=LSTM_IMPLEMENTATIONS),
+    "lstm_weight_dtype": functools.partial(_check_choice, choices=LSTM_WEIGHT_DTYPES),
+    "word_cache_size": _check_optional_size,
+}
+RUNTIME_FIELDS = tuple(_RUNTIME_CHECKS)
 
-    The defaults are the model that the paper calls ELMo: 93,600,848 weights without the scalar mix.
+
+def _rename_old_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields under their current names, with the current values.
+
+    Raises:
+        ValueError: If a field is given by both names, or the LSTM implementation is unknown.
+    """
+    renamed = dict(fields)
+    for old, new in _OLD_FIELDS.items():
+        if old not in renamed:
+            continue
+        if new in renamed:
+            raise ValueError(f"Expected `{new}` or its old name `{old}`, got both. Remove `{old}`.")
+        renamed[new] = renamed.pop(old)
+        if old == "recurrence":
+            saved = _check_choice(old, renamed[new], tuple(_OLD_LSTM_IMPLEMENTATIONS))
+            renamed[new] = _OLD_LSTM_IMPLEMENTATIONS[saved]
+            if saved == "int8":
+                warnings.warn(
+                    "Ignoring the saved `recurrence` = 'int8', because the saved weights are not int8. "
+                    "Pass lstm_weight_dtype='int8' to quantize the LSTM weights.",
+                    stacklevel=3,
+                )
+    return renamed
+
+
+def _replace_merged_modules(auto_map: Mapping[str, str]) -> dict[str, str]:
+    replaced = {}
+    for auto_class, reference in auto_map.items():
+        module, _, name = reference.partition(".")
+        replaced[auto_class] = f"modeling_elmo.{name}" if module in _MERGED_MODULES else reference
+    return replaced
+
+
+def _accept_old_fields(init: Callable[..., None]) -> Callable[..., None]:
+    """Decorate `ElmoConfig.__init__` to accept old field names as keywords."""
+
+    @functools.wraps(init)
+    def init_with_old_fields(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **_rename_old_fields(kwargs))
+
+    return init_with_old_fields
+
+
+class ElmoConfig(PretrainedConfig):
+    r"""Architecture of a bidirectional language model (biLM), and the choice of its first output.
+
+    The defaults are the model that the paper calls ELMo: 93,600,848 parameters without the scalar mix.
+
+    `lstm_implementation`, `lstm_weight_dtype`, and `word_cache_size` are chosen when a model is loaded. Copies and
+    pickles of the configuration keep them; `to_dict` and `save_pretrained` omit them. Keys of older `config.json` files
+    (`recurrence`, `softmax`, `adaptive_softmax_factor`, `trainable_parts`) are accepted too.
 
     Args:
-        vocab_size: rows of the input table: characters (262 for bytes), or words plus one if `input_type` is `"words"`.
-        input_type: `"characters"` for the character CNN, `"words"` for a table of word vectors in its place.
-        max_characters_per_token: width M of a word's row of character ids, both word boundaries included.
-        character_embedding_size: size d of a character vector.
-        filters: the convolutions over a word's characters, a list of `[width, count]` in the order of the output.
-        cnn_activation: `"relu"` or `"tanh"`, after the maximum over positions.
-        num_highway_layers: highway layers after the convolutions; 0 for none.
-        use_character_projection: whether a linear map takes the convolutions' outputs to `projection_size`.
-            Without it their number must be `projection_size` already.
-        projection_size: size P of a word vector and of each direction's output.
-        cell_size: size C of the LSTM's cell state.
-        use_cell_projection: whether the LSTM's output is projected from C to P. Without it the output has C numbers.
-        num_hidden_layers: number L of LSTM layers in each direction.
-        bidirectional: False for a forward language model alone.
-        use_skip_connections: whether each LSTM layer but the first adds its input to its output.
-        cell_clip: bound on the absolute cell state; None or 0 for none.
-        projection_clip: bound on the absolute projected output; None or 0 for none. No effect without projection.
-        forget_bias: added to the forget gate when the model runs. Checkpoints of bilm-tf leave 1.0 out of their bias.
-        sentence_boundaries: whether the model puts `<S>` and `</S>` around each sentence.
-        pooling_layer: what the first output is: `"elmo"` (the scalar mix), `"word_emb"`, or `"lstm_outputs1"`,
-            `"lstm_outputs2"`, ... `f"lstm_outputs{num_hidden_layers}"`.
-        num_output_representations: number of scalar mixes; the first one is the first output.
-        scalar_mix_parameters: initial weights of the mix *before* the softmax, L + 1 of them; None for zeros.
-        freeze_scalar_mix: whether the mix keeps its weights in training.
-        mix_layer_norm: normalise each layer over all words of the batch before the mix, statistics
-            `"with_boundaries"` (AllenNLP) or `"without_boundaries"` (bilm-tf). For parity only: it makes a vector
-            depend on the batch.
-        output_dropout: dropout on the mixes in training; the paper uses 0.5.
-        lstm_dropout: dropout in training on the input of every LSTM layer and on the last one's output; bilm-tf's
-            recipe has 0.1.
-        classifier_dropout: of the heads, on the mix; 0.5 in the paper.
-        scalar_mix_l2: strength of the heads' penalty on the squares of the mix's weights; the paper has 0.001 to 1.
-        trainable_modules: modules of the biLM that the heads train, such as `"char_encoder"`, `"layers"` or `"layers.1"`;
-            none by default.
-        sentence_pooling: what `ElmoForSequenceClassification` makes of a sentence's vectors, of `"mean"` and `"max"`.
-        word_vocab_size: number V of words that the language model predicts (`ElmoForPreTraining`); None without one.
-        word_bos_id, word_eos_id: ids of `<S>` and `</S>` in that vocabulary, which is `vocab.txt` in the model folder.
-        softmax: `"full"`, `"sampled"` (in training; scores are exact) or `"adaptive"`.
-        num_sampled_words: size of the sample.
-        adaptive_softmax_cutoffs: ids, rising, at which the vocabulary is cut; default: the most frequent eighth and
-            the first half.
-        adaptive_softmax_div_value: how many times fewer numbers each part has than the one before.
-        stored_initial_state: whether the LSTMs start from the state stored with the weights
-            (see `ElmoModel.calibrate_initial_state`) instead of zero.
-        word_cache_size: words whose vectors are kept across batches, on a CPU in float32 and without gradients; 0 for
-            none. They take `word_cache_size * projection_size * 4` bytes.
-        bos_token_id, eos_token_id: what begins and ends a sentence; with `input_type="words"` the vocabulary's ids.
-        character_bow_id, character_eow_id, character_pad_id: the characters that begin, end and fill up a word. The
-            default goes with UTF-8 bytes; the alphabets of ELMoForManyLangs have others.
-        lexicon_size: rows of a table of word vectors, row 0 for no word, that go into the projection before the
-            convolutions' outputs; None for none. With it each row of ids begins with the word's own.
-        lexicon_embedding_size: size of these vectors.
-        lexicon_bos_id, lexicon_eos_id: rows of what begins and ends a sentence.
-        aligned: whether each layer is multiplied with a stored matrix, its own, before the mix: into another language's
-            space (Schuster et al. 2019, arXiv:1902.09492; see `conversion.alignment`).
-        recurrence: implementation of the LSTM: `"auto"` picks the fastest that can run and is exact; `"int8"` rounds
-            the LSTMs' weights to eight bits, on a CPU, for inference (cosine to the exact vectors above 0.999).
-        initializer_range: scale of the random initialisation, 1.0 for the recipe of bilm-tf.
+        vocab_size: Number of rows of the input embedding: characters (262 for bytes), or words plus one if
+            `input_type` is `"words"`.
+        input_type: `"characters"` for the character CNN, `"words"` for a word embedding instead.
+        max_characters_per_token: Number M of character ids per word, both word boundaries included.
+        character_embedding_size: Dimension d of the character embedding.
+        filters: Convolutions over the characters of a word, a list of `[width, count]` in the order of the output.
+        cnn_activation: `"relu"` or `"tanh"`, applied after the maximum over positions.
+        num_highway_layers: Number of highway layers after the convolutions. May be 0.
+        use_character_projection: Whether a linear layer maps the convolution outputs to `projection_size`. If False,
+            their number must equal `projection_size`.
+        projection_size: Dimension P of the word vectors and of the output of each direction.
+        cell_size: Size C of the LSTM cell state.
+        use_cell_projection: Whether to project the LSTM output from C to P dimensions. If False, the output size is C.
+        num_hidden_layers: Number L of LSTM layers per direction.
+        bidirectional: Whether the model has a backward direction. False for a forward language model.
+        use_skip_connections: Whether each LSTM layer except the first adds its input to its output.
+        cell_clip: Bound of the absolute cell state; None or 0 for no bound.
+        projection_clip: Bound of the absolute projected output; None or 0 for no bound. No effect without a projection.
+        forget_bias: Constant added to the forget gate pre-activation. Checkpoints of bilm-tf do not include it (1.0) in
+            the bias.
+        sentence_boundaries: Whether the model adds `<S>` and `</S>` to each sentence.
+        pooling_layer: First output: `"elmo"` (the scalar mix), `"word_emb"`, or `"lstm_outputs1"`, `"lstm_outputs2"`,
+            ..., `f"lstm_outputs{num_hidden_layers}"`.
+        num_output_representations: Number of scalar mixes. The first one is the first output.
+        scalar_mix_parameters: Initial weights of the mix *before* the softmax, one per layer (L + 1). Default: zeros.
+        freeze_scalar_mix: Whether the mix keeps its weights in training.
+        mix_layer_norm: Normalize each layer over all words of the batch before the mix. The statistics are computed
+            `"with_boundaries"` (AllenNLP) or `"without_boundaries"` (bilm-tf). Use it for parity only: a vector then
+            depends on the batch.
+        output_dropout: Dropout on the mixes in training. The paper uses 0.5.
+        lstm_dropout: Dropout in training on the input of every LSTM layer and on the output of the last. bilm-tf uses
+            0.1.
+        classifier_dropout: Dropout of the heads on the mix. The paper uses 0.5.
+        scalar_mix_l2: Weight of the heads' L2 penalty on the weights of the mix. The paper uses 0.001 to 1.
+        trainable_modules: Modules of the biLM that the heads train, such as `"char_encoder"`, `"layers"`, or
+            `"layers.1"`. Defaults to none.
+        sentence_pooling: Poolings that `ElmoForSequenceClassification` concatenates: `"mean"`, `"max"`, or both.
+        word_vocab_size: Number V of words that the language model predicts (`ElmoForPreTraining`). None without one.
+        word_bos_id: Id of `<S>` in that vocabulary, which is `vocab.txt` in the model folder.
+        word_eos_id: Id of `</S>` in that vocabulary.
+        softmax_type: `"full"`, `"sampled"` (in training; scores are exact), or `"adaptive"`.
+        num_sampled_words: Number of words per sample of the sampled softmax.
+        adaptive_softmax_cutoffs: Increasing ids that divide the vocabulary into clusters. Defaults to one eighth and
+            one half of the vocabulary.
+        adaptive_softmax_div_value: Factor by which the projection size decreases from cluster to cluster.
+        stored_initial_state: Whether the LSTMs start from the state stored with the weights instead of zero (see
+            `ElmoModel.calibrate_initial_state`).
+        word_cache_size: Maximum number of words whose vectors are cached across batches; 0 for no cache. Used on a CPU
+            in float32 without gradients. The cache takes `word_cache_size * projection_size * 4` bytes.
+        lstm_implementation: `"eager"` (plain PyTorch), `"packed"` (CPU), `"triton"` (GPU), or `"auto"` for the fastest
+            exact implementation that can run.
+        lstm_weight_dtype: `"int8"` to quantize the LSTM weights for inference on a CPU (cosine similarity to the exact
+            vectors above 0.999). None for the dtype of the model.
+        initializer_range: Factor of the random initialization; 1.0 for that of bilm-tf.
+        pad_token_id: Id of padding, always 0.
+        bos_token_id: Id that begins a sentence. With `input_type="words"`, an id of the word vocabulary.
+        eos_token_id: Id that ends a sentence.
+        character_bow_id: Id of the character that begins a word. The default belongs to UTF-8 bytes; alphabets of
+            ELMoForManyLangs have other ids.
+        character_eow_id: Id of the character that ends a word.
+        character_pad_id: Id of the character that pads a word.
+        lexicon_size: Number of rows of a word embedding that is concatenated with the convolution outputs before the
+            projection; row 0 is padding. None without a lexicon. With a lexicon, the id of the word precedes its
+            character ids.
+        lexicon_embedding_size: Dimension D of the lexicon.
+        lexicon_bos_id: Row of the lexicon for `<S>`.
+        lexicon_eos_id: Row of the lexicon for `</S>`.
+        aligned: Whether each layer is multiplied by a stored matrix before the mix, which maps it into the space of
+            another language (Schuster et al. 2019, arXiv:1902.09492; see `conversion.alignment`).
+
+    Raises:
+        ValueError: If a field is invalid or contradicts another.
     """
 
     model_type = "elmo"
 
+    @_accept_old_fields
     def __init__(
         self,
-        vocab_size: int = ALPHABET_SIZE,
+        vocab_size: int = NUM_CHARACTERS,
         input_type: str = CHARACTER_INPUT,
         max_characters_per_token: int = 50,
         character_embedding_size: int = 16,
@@ -206,13 +308,14 @@ class ElmoConfig(PretrainedConfig):
         word_vocab_size: int | None = None,
         word_bos_id: int | None = None,
         word_eos_id: int | None = None,
-        softmax: str = "full",
+        softmax_type: str = "full",
         num_sampled_words: int = 8192,
         adaptive_softmax_cutoffs: list[int] | None = None,
         adaptive_softmax_div_value: float = 4.0,
         stored_initial_state: bool = False,
         word_cache_size: int = 16384,
-        recurrence: str = "auto",
+        lstm_implementation: str = "auto",
+        lstm_weight_dtype: str | None = None,
         initializer_range: float = 1.0,
         pad_token_id: int = PAD_ID,
         bos_token_id: int | None = None,
@@ -227,194 +330,234 @@ class ElmoConfig(PretrainedConfig):
         aligned: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.vocab_size = _positive_integer("vocab_size", vocab_size)
-        self.input_type = _choice("input_type", input_type, INPUT_TYPES)
-        self.max_characters_per_token = _positive_integer("max_characters_per_token", max_characters_per_token)
-        self.character_embedding_size = _positive_integer("character_embedding_size", character_embedding_size)
-        self.filters = _filters(_FILTERS_2048 if filters is None else filters)
-        self.cnn_activation = _choice("cnn_activation", cnn_activation, CNN_ACTIVATIONS)
-        self.num_highway_layers = num_highway_layers and _positive_integer("num_highway_layers", num_highway_layers)
+        self.vocab_size = _check_positive_int("vocab_size", vocab_size)
+        self.input_type = _check_choice("input_type", input_type, INPUT_TYPES)
+        self.max_characters_per_token = _check_positive_int("max_characters_per_token", max_characters_per_token)
+        self.character_embedding_size = _check_positive_int("character_embedding_size", character_embedding_size)
+        self.filters = _check_filters(_FILTERS_2048 if filters is None else filters)
+        self.cnn_activation = _check_choice("cnn_activation", cnn_activation, CNN_ACTIVATIONS)
+        self.num_highway_layers = _check_optional_size("num_highway_layers", num_highway_layers)
         self.use_character_projection = bool(use_character_projection)
-        self.projection_size = _positive_integer("projection_size", projection_size)
-        self.cell_size = _positive_integer("cell_size", cell_size)
+        self.projection_size = _check_positive_int("projection_size", projection_size)
+        self.cell_size = _check_positive_int("cell_size", cell_size)
         self.use_cell_projection = bool(use_cell_projection)
-        self.num_hidden_layers = _positive_integer("num_hidden_layers", num_hidden_layers)
+        self.num_hidden_layers = _check_positive_int("num_hidden_layers", num_hidden_layers)
         self.bidirectional = bool(bidirectional)
         self.use_skip_connections = bool(use_skip_connections)
-        self.cell_clip = _clip("cell_clip", cell_clip)
-        self.projection_clip = _clip("projection_clip", projection_clip)
+        self.cell_clip = _check_clip("cell_clip", cell_clip)
+        self.projection_clip = _check_clip("projection_clip", projection_clip)
         self.forget_bias = float(forget_bias)
         self.sentence_boundaries = bool(sentence_boundaries)
         self.pooling_layer = pooling_layer
-        self.num_output_representations = _positive_integer("num_output_representations", num_output_representations)
+        self.num_output_representations = _check_positive_int("num_output_representations", num_output_representations)
         self.scalar_mix_parameters = (
             None if scalar_mix_parameters is None else [float(w) for w in scalar_mix_parameters]
         )
         self.freeze_scalar_mix = bool(freeze_scalar_mix)
-        self.mix_layer_norm = _choice("mix_layer_norm", mix_layer_norm, MIX_LAYER_NORMS)
+        self.mix_layer_norm = _check_choice("mix_layer_norm", mix_layer_norm, MIX_LAYER_NORMS)
         self.output_dropout = float(output_dropout)
         self.lstm_dropout = float(lstm_dropout)
         self.classifier_dropout = float(classifier_dropout)
         self.scalar_mix_l2 = float(scalar_mix_l2)
         self.trainable_modules = list(trainable_modules or ())
         self.sentence_pooling = [
-            _choice("sentence_pooling", p, SENTENCE_POOLINGS) for p in sentence_pooling or ["mean"]
+            _check_choice("sentence_pooling", p, SENTENCE_POOLINGS) for p in sentence_pooling or ["mean"]
         ]
-        self.word_vocab_size = word_vocab_size and _positive_integer("word_vocab_size", word_vocab_size)
+        self.word_vocab_size = _check_optional_size("word_vocab_size", word_vocab_size)
         self.word_bos_id = word_bos_id
         self.word_eos_id = word_eos_id
-        self.softmax = _choice("softmax", softmax, SOFTMAXES)
-        self.num_sampled_words = _positive_integer("num_sampled_words", num_sampled_words)
+        self.softmax_type = _check_choice("softmax_type", softmax_type, SOFTMAX_TYPES)
+        self.num_sampled_words = _check_positive_int("num_sampled_words", num_sampled_words)
         self.adaptive_softmax_cutoffs = adaptive_softmax_cutoffs
-        if self.word_vocab_size and softmax == "adaptive":
-            self.adaptive_softmax_cutoffs = _cutoffs(adaptive_softmax_cutoffs, self.word_vocab_size)
+        if self.word_vocab_size and softmax_type == "adaptive":
+            self.adaptive_softmax_cutoffs = _check_cutoffs(adaptive_softmax_cutoffs, self.word_vocab_size)
         self.adaptive_softmax_div_value = float(adaptive_softmax_div_value)
         self.stored_initial_state = bool(stored_initial_state)
-        self.word_cache_size = word_cache_size and _positive_integer("word_cache_size", word_cache_size)
-        self.recurrence = _choice("recurrence", recurrence, RECURRENCES)
+        self.word_cache_size = word_cache_size
+        self.lstm_implementation = lstm_implementation
+        self.lstm_weight_dtype = lstm_weight_dtype
         self.initializer_range = float(initializer_range)
-        self.character_bow_id = _positive_integer("character_bow_id", character_bow_id)
-        self.character_eow_id = _positive_integer("character_eow_id", character_eow_id)
-        self.character_pad_id = _positive_integer("character_pad_id", character_pad_id)
-        self.lexicon_size = lexicon_size and _positive_integer("lexicon_size", lexicon_size)
+        self.character_bow_id = _check_positive_int("character_bow_id", character_bow_id)
+        self.character_eow_id = _check_positive_int("character_eow_id", character_eow_id)
+        self.character_pad_id = _check_positive_int("character_pad_id", character_pad_id)
+        self.lexicon_size = _check_optional_size("lexicon_size", lexicon_size)
         self.lexicon_embedding_size = lexicon_embedding_size
         self.lexicon_bos_id = lexicon_bos_id
         self.lexicon_eos_id = lexicon_eos_id
         self.aligned = bool(aligned)
 
-        stored_hidden_size = kwargs.pop("hidden_size", None)  # config.json names it for other readers
-        self._check_sizes(stored_hidden_size)
+        # `to_dict` writes the derived hidden_size for other readers of config.json.
+        self._check_sizes(kwargs.pop("hidden_size", None))
         self.layer_index(pooling_layer)
         if self.input_type == CHARACTER_INPUT:
             bos_token_id = BOS_ID if bos_token_id is None else bos_token_id
             eos_token_id = EOS_ID if eos_token_id is None else eos_token_id
-        kwargs.setdefault("auto_map", dict(AUTO_MAP))
+        self._warn_misspelled_fields(kwargs)
+        kwargs["auto_map"] = _replace_merged_modules(kwargs.get("auto_map") or AUTO_MAP)
         kwargs.setdefault("tie_word_embeddings", False)
         super().__init__(pad_token_id=pad_token_id, bos_token_id=bos_token_id, eos_token_id=eos_token_id, **kwargs)
 
-    def _check_sizes(self, stored_hidden_size: int | None) -> None:
+    def _warn_misspelled_fields(self, unknown_fields: Mapping[str, Any]) -> None:
+        """Warn of unknown fields that resemble a field. transformers keeps unknown fields without a message."""
+        for name in unknown_fields:
+            similar = difflib.get_close_matches(name, [*vars(self), *_OLD_FIELDS], n=1, cutoff=0.85)
+            if similar:
+                warnings.warn(f"Unknown field `{name}` of ElmoConfig. Did you mean `{similar[0]}`?", stacklevel=4)
+
+    def _check_sizes(self, hidden_size: int | None) -> None:
         if self.input_type == CHARACTER_INPUT:
-            least = max(self.character_bow_id, self.character_eow_id, self.character_pad_id) + 1
-            if self.vocab_size < least:
-                raise ValueError(f"vocab_size must be at least {least} for characters; got {self.vocab_size}.")
-            if self.max_characters_per_token < max(3, self.max_filter_width):
+            minimum = max(self.character_bow_id, self.character_eow_id, self.character_pad_id) + 1
+            if self.vocab_size < minimum:
                 raise ValueError(
-                    f"max_characters_per_token must be at least 3 and the widest filter, {self.max_filter_width}; "
+                    f"Expected `vocab_size` to be at least {minimum} for character input, got {self.vocab_size}."
+                )
+            minimum = max(3, self.max_filter_width)
+            if self.max_characters_per_token < minimum:
+                raise ValueError(
+                    f"Expected `max_characters_per_token` to be at least {minimum} (3 and the maximum filter width), "
                     f"got {self.max_characters_per_token}."
                 )
             if not self.use_character_projection and self.num_filters != self.projection_size:
                 raise ValueError(
-                    "without a character projection the number of filters must be projection_size, "
-                    f"{self.projection_size}; got {self.num_filters}."
+                    f"Expected `projection_size` = {self.projection_size} filters without a character projection, "
+                    f"got {self.num_filters}."
                 )
         if self.lexicon_size:
             self._check_lexicon()
         if self.aligned and self.mix_layer_norm is not None:
-            raise ValueError(f"mix_layer_norm must be None in an aligned model; got {self.mix_layer_norm!r}.")
-        parts = len(self.adaptive_softmax_cutoffs or ())
-        if self.softmax == "adaptive" and self.output_size < self.adaptive_softmax_div_value**parts:
+            raise ValueError(f"Expected `mix_layer_norm` to be None in an aligned model, got {self.mix_layer_norm!r}.")
+        num_cutoffs = len(self.adaptive_softmax_cutoffs or ())
+        if self.softmax_type == "adaptive" and self.output_size < self.adaptive_softmax_div_value**num_cutoffs:
             raise ValueError(
-                f"adaptive_softmax_div_value to the power of the number of cutoffs, {parts}, must be at most the output "
-                f"size, {self.output_size}; got {self.adaptive_softmax_div_value:g}."
+                f"Expected `adaptive_softmax_div_value` to the power of {num_cutoffs} (the number of cutoffs) to be at "
+                f"most the output size {self.output_size}, got {self.adaptive_softmax_div_value:g}."
             )
-        if stored_hidden_size not in (None, self.hidden_size):
+        if hidden_size not in (None, self.hidden_size):
             raise ValueError(
-                f"hidden_size follows from the directions' output size and must be {self.hidden_size}; "
-                f"got {stored_hidden_size}."
+                f"Expected `hidden_size` = {self.hidden_size}, the output size of all directions, got {hidden_size}."
             )
-        weights = self.scalar_mix_parameters
-        if weights is not None and len(weights) != self.num_hidden_layers + 1:
+        mix_weights = self.scalar_mix_parameters
+        if mix_weights is not None and len(mix_weights) != self.num_hidden_layers + 1:
             raise ValueError(
-                f"scalar_mix_parameters must have one weight a layer, {self.num_hidden_layers + 1}; got {len(weights)}."
+                f"Expected one weight per layer ({self.num_hidden_layers + 1}) in `scalar_mix_parameters`, "
+                f"got {len(mix_weights)}."
             )
         for name in ("output_dropout", "lstm_dropout", "classifier_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"{name} must be in [0, 1); got {getattr(self, name)}.")
+                raise ValueError(f"Expected `{name}` in [0, 1), got {getattr(self, name)}.")
 
     def _check_lexicon(self) -> None:
         if self.input_type != CHARACTER_INPUT or not self.use_character_projection:
-            raise ValueError("a lexicon must stand beside characters, with a character projection that takes both.")
-        _positive_integer("lexicon_embedding_size", self.lexicon_embedding_size)
+            raise ValueError("Cannot use a lexicon without character input and a character projection.")
+        _check_positive_int("lexicon_embedding_size", self.lexicon_embedding_size)
         for name in ("lexicon_bos_id", "lexicon_eos_id"):
-            value = _positive_integer(name, getattr(self, name))
+            value = _check_positive_int(name, getattr(self, name))
             if value >= (self.lexicon_size or 0):
-                raise ValueError(f"{name} must be below lexicon_size, {self.lexicon_size}; got {value}.")
+                raise ValueError(f"Expected `{name}` below `lexicon_size` = {self.lexicon_size}, got {value}.")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Check the runtime choices, and reject old names, which nothing reads."""
+        if name in _OLD_FIELDS:
+            raise AttributeError(f"Cannot set `{name}` of ElmoConfig: its name is `{_OLD_FIELDS[name]}`.")
+        super().__setattr__(name, _RUNTIME_CHECKS[name](name, value) if name in _RUNTIME_CHECKS else value)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """See `PretrainedConfig.from_dict`. `kwargs` may have old field names too."""
+        return super().from_dict(config_dict, **_rename_old_fields(kwargs))
 
     @classmethod
     def from_preset(cls, name: str, **overrides: Any) -> "ElmoConfig":
-        """A released architecture: `"small"`, `"medium"` or `"original"` (the 5.5B model's too)."""
-        return cls(**{**PRESETS[_choice("preset", name, tuple(PRESETS))], **overrides})
+        """Return the configuration of a released architecture.
+
+        Args:
+            name: `"small"`, `"medium"`, or `"original"` (also of the 5.5B model).
+            overrides: Fields that differ from the released architecture.
+        """
+        return cls(**{**PRESETS[_check_choice("preset", name, tuple(PRESETS))], **overrides})
 
     @property
     def num_directions(self) -> int:
+        """Number of directions."""
         return 2 if self.bidirectional else 1
 
     @property
     def num_filters(self) -> int:
-        """Outputs of the character CNN."""
+        """Number F of convolution outputs."""
         return sum(count for _, count in self.filters)
 
     @property
     def max_filter_width(self) -> int:
+        """Maximum width of the filters, in characters."""
         return max(width for width, _ in self.filters)
 
     @property
     def char_projection_input_size(self) -> int:
-        """What the character projection takes: the lexicon's vector, if there is one, and the convolutions' outputs."""
+        """Input size of the character projection: the lexicon vector, if there is one, and the convolution outputs."""
         return self.num_filters + (self.lexicon_embedding_size or 0 if self.lexicon_size else 0)
 
     @property
     def is_byte_level(self) -> bool:
-        """Whether words are their UTF-8 bytes and nothing else, as in bilm-tf and AllenNLP."""
-        marks = (self.character_bow_id, self.character_eow_id, self.character_pad_id)
-        bytes_marks = (BOW_ID, EOW_ID, CHARACTER_PAD_ID)
-        return self.input_type == CHARACTER_INPUT and not self.lexicon_size and marks == bytes_marks
+        """Whether a word is represented by its UTF-8 bytes only, as in bilm-tf and AllenNLP."""
+        character_ids = (self.character_bow_id, self.character_eow_id, self.character_pad_id)
+        has_byte_ids = character_ids == (BOW_ID, EOW_ID, CHARACTER_PAD_ID)
+        return self.input_type == CHARACTER_INPUT and not self.lexicon_size and has_byte_ids
 
     @property
     def num_ids_per_word(self) -> int:
-        """Ids of a word: its characters, and one before them for a lexicon; or its number in a vocabulary alone."""
+        """Number of ids per word: 1 for word input, else M characters, preceded by the word id with a lexicon."""
         if self.input_type != CHARACTER_INPUT:
             return 1
         return self.max_characters_per_token + bool(self.lexicon_size)
 
     @property
     def output_size(self) -> int:
-        """Size H of one direction's output: P, or C where nothing projects it."""
+        """Output size H of one direction: P, or C without a cell projection."""
         return self.projection_size if self.use_cell_projection else self.cell_size
 
     @property
     def hidden_size(self) -> int:
-        """Size of a contextual vector: all directions side by side."""
+        """Dimension of a contextual vector: the concatenated output of all directions."""
         return self.num_directions * self.output_size
 
     @property
     def hidden_sizes(self) -> list[int]:
-        """Sizes of the layers, word vectors first, which every direction has."""
+        """Dimensions of the layers, starting with the word vectors, which are repeated for each direction."""
         return [self.num_directions * self.projection_size, *[self.hidden_size] * self.num_hidden_layers]
 
     @property
     def has_scalar_mix(self) -> bool:
-        """Whether word vectors and LSTM outputs are of one size, so that they can be mixed."""
+        """Whether word vectors and LSTM outputs have the same dimension, which the scalar mix requires."""
         return self.output_size == self.projection_size
 
     def layer_index(self, pooling_layer: str) -> int | None:
-        """0 for `"word_emb"`, l for `f"lstm_outputs{l}"`, None for `"elmo"`, the mix; ValueError for any other name."""
+        """Return 0 for `"word_emb"`, l for `f"lstm_outputs{l}"`, and None for `"elmo"`, the scalar mix.
+
+        Raises:
+            ValueError: If the name is unknown, or if the layers cannot be mixed.
+        """
         names = ["word_emb", *(f"lstm_outputs{layer + 1}" for layer in range(self.num_hidden_layers))]
         if pooling_layer in names:
             return names.index(pooling_layer)
         if pooling_layer != "elmo":
-            raise ValueError(f"pooling_layer must be one of {', '.join(['elmo', *names])}; got {pooling_layer!r}.")
+            raise ValueError(
+                f"Expected `pooling_layer` to be one of {', '.join(['elmo', *names])}, got {pooling_layer!r}."
+            )
         if not self.has_scalar_mix:
             raise ValueError(
-                f"pooling_layer 'elmo' needs layers of one size, but word vectors have {self.projection_size} numbers "
-                f"a direction and LSTM outputs {self.output_size}; choose one of {', '.join(names)}."
+                f"Cannot mix word vectors of dimension {self.projection_size} and LSTM outputs of dimension "
+                f"{self.output_size}. Set `pooling_layer` to one of {', '.join(names)}."
             )
         return None
 
     def to_dict(self) -> dict[str, Any]:
-        """As in transformers, without rare fields that say nothing."""
+        """See `PretrainedConfig.to_dict`. Runtime choices and rare fields with their default value are omitted."""
         fields = {**super().to_dict(), "hidden_size": self.hidden_size}
-        return {name: value for name, value in fields.items() if name not in _UNSPOKEN or value != _UNSPOKEN[name]}
+        return {
+            name: value
+            for name, value in fields.items()
+            if name not in RUNTIME_FIELDS and (name not in _OMITTED_DEFAULTS or value != _OMITTED_DEFAULTS[name])
+        }
 
 
 __all__ = ["ElmoConfig"]

@@ -1,15 +1,17 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Products of rows with a weight matrix that is used many times: on a CPU, with the weight packed once for oneDNN.
+"""Linear functions whose weight is used many times: on a CPU, the weight is prepacked once for oneDNN.
 
-Two reasons to pack. Speed: an LSTM multiplies few rows with large matrices, again and again; PyTorch's plain product
-leaves much of the machine unused then, on AMD processors most of it. And exactness: oneDNN's float32 result for a row
-does not depend on the rows beside it, so that a sentence gets bit-identical vectors in every batch (two rows at
-least: for one it takes another route, so a single row is passed with a second).
+Prepacking has two advantages:
 
-The two operators are the ones that `torch.compile` emits when it freezes weights. They carry an underscore, so they are
-tried on a small example first; where they are missing or wrong, `F.linear` takes over.
+- Speed: an LSTM multiplies few rows with large matrices. PyTorch's standard product uses a processor badly then,
+  AMD processors in particular.
+- Exactness: oneDNN's float32 result for a row does not depend on the other rows, so a sentence gets bit-identical
+  vectors in every batch. This requires at least two rows; a single row is therefore padded to two.
 
-Where memory is what bounds a product, a weight of eight bits a number is read in a quarter of the time (`quantize`).
+The two operators are the ones that `torch.compile` emits when it freezes weights. They are private, so a self-test
+checks them first; if they are missing or wrong, `F.linear` is used.
+
+Int8 weights (`quantize`) are read in a quarter of the time, which matters if the product is memory-bound.
 """
 
 import functools
@@ -22,26 +24,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-_SAMPLE = 61  # elements that tell whether a weight was written to behind autograd's back
-_LANES = 16  # numbers that the product with weights of eight bits takes at a time
-_ROWS = 32  # what weights are packed for; the result serves any number of rows
-_FEW = 16  # rows up to which memory bounds a product, and weights of eight bits are multiplied as they lie
+_FINGERPRINT_SIZE = 61  # elements per weight that a fingerprint compares
+_INT8_ALIGNMENT = 16  # elements that PyTorch's int8 kernel reads at once
+_PREPACK_BATCH_SIZE = 32  # a hint for oneDNN; the prepacked weight supports any number of rows
+# Up to this many rows the product is memory-bound, and int8 weights are used without dequantizing.
+_MAX_INT8_ROWS = 16
 
-# Copies of weights in other forms, gone when the weight is: weight: (State, {form: copy}).
-_copies: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
-# What trials on this machine have shown, by dtype.
-_works: dict[torch.dtype, bool] = {}
-_independent: dict[torch.dtype, bool] = {}
-
-
-def can_pack(dtype: torch.dtype) -> bool:
-    """Whether this machine has packed products for `dtype`: built in, supported by the processor, and right."""
-    if dtype not in _works:
-        _works[dtype] = _try_out(dtype)
-    return _works[dtype]
+# Other forms of weights, removed with the weight: {weight: (WeightFingerprint, {name of the form: form})}.
+_form_cache: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+# Results of self-tests on this machine, by dtype.
+_supported: dict[torch.dtype, bool] = {}
+_batch_invariant: dict[torch.dtype, bool] = {}
 
 
-def _try_out(dtype: torch.dtype) -> bool:
+def has_packed_linear(dtype: torch.dtype) -> bool:
+    """Return whether prepacked linear layers work for `dtype`: operator available, CPU support, correct result."""
+    if dtype not in _supported:
+        _supported[dtype] = _self_test(dtype)
+    return _supported[dtype]
+
+
+def _self_test(dtype: torch.dtype) -> bool:
     operators = torch.ops.mkldnn
     if not torch.backends.mkldnn.is_available() or not hasattr(operators, "_linear_pointwise"):
         return False
@@ -50,297 +53,316 @@ def _try_out(dtype: torch.dtype) -> bool:
             return False
         if dtype == torch.float16 and not operators._is_mkldnn_fp16_supported():
             return False
-        rows, weight = (row.to(dtype) for row in _examples(40, 3, 24))
-        plus = torch.ones(3, 24, dtype=dtype, device="cpu")
-        got = _multiply(rows, _reorder(weight), None, plus)
+        inputs, weight = (matrix.to(dtype) for matrix in _random_matrices(40, 3, 24))
+        accumulator = torch.ones(3, 24, dtype=dtype, device="cpu")
+        result = _call_onednn(inputs, _reorder(weight), None, accumulator)
     except (AttributeError, RuntimeError):
         return False
-    error = (got.double() - 1 - rows.double() @ weight.double().T).abs().max()
+    error = (result.double() - 1 - inputs.double() @ weight.double().T).abs().max()
     return dtype.is_floating_point and bool(error <= 40 * torch.finfo(dtype).eps)
 
 
-def _examples(inner: int, *sizes: int) -> list[Tensor]:
+def _random_matrices(num_columns: int, *num_rows: int) -> list[Tensor]:
     generator = torch.Generator("cpu").manual_seed(0)
-    return [torch.randn(size, inner, generator=generator, device="cpu") for size in sizes]
+    return [torch.randn(rows, num_columns, generator=generator, device="cpu") for rows in num_rows]
 
 
-def forget(weights: Iterable[Tensor]) -> None:
-    """Free the copies of these weights."""
+def clear_prepacked(weights: Iterable[Tensor]) -> None:
+    """Free all cached forms of these weights."""
     for weight in weights:
-        _copies.pop(weight, None)
+        _form_cache.pop(weight, None)
 
 
 def _reorder(weight: Tensor) -> Tensor:
-    return torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), _ROWS)
+    return torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), _PREPACK_BATCH_SIZE)
 
 
-def _multiply(rows: Tensor, packed: Tensor, bias: Tensor | None, plus: Tensor | None = None) -> Tensor:
-    if plus is None:
-        return torch.ops.mkldnn._linear_pointwise(rows, packed, bias, "none", [], "")
-    return torch.ops.mkldnn._linear_pointwise.binary(rows, plus, packed, bias, "add")
+def _call_onednn(inputs: Tensor, packed: Tensor, bias: Tensor | None, accumulator: Tensor | None = None) -> Tensor:
+    if accumulator is None:
+        return torch.ops.mkldnn._linear_pointwise(inputs, packed, bias, "none", [], "")
+    return torch.ops.mkldnn._linear_pointwise.binary(inputs, accumulator, packed, bias, "add")
 
 
-def multiplier(
-    weight: Tensor, bias: Tensor | None = None, remember: bool = True, finely: bool = True
+def prepack(
+    weight: Tensor, bias: Tensor | None = None, cache: bool = True, fine_padding: bool = True
 ) -> Callable[..., Tensor]:
-    """A function of rows [n, input size] that gives `F.linear(rows, weight, bias)`, without gradients.
+    """Return a function of inputs [n, input_size] that computes `F.linear(inputs, weight, bias)` without gradients.
 
-    A second argument [n, output size] is added to the result, or overwritten with the sum and returned, whichever is
-    the faster.
+    If the function gets a second argument `accumulator`, [n, output_size], it returns the sum of both. It can overwrite
+    the accumulator with the sum.
 
     Args:
-        weight: [output size, ...], further dimensions flattened.
-        bias: [output size].
-        remember: whether the next call may find the weight packed already.
-        finely: whether the number of rows is rounded up by little, see `_rounded`.
+        weight: [output_size, ...]; further dimensions are flattened.
+        bias: [output_size].
+        cache: Whether to cache the prepacked weight for the next call.
+        fine_padding: Whether to pad the number of rows to many different values, see `_padded_row_count`.
     """
     matrix = weight.flatten(1)
-    dtype = packing_dtype(weight)
-    multiply_plainly = _plain_multiplier(matrix, bias)
+    dtype = prepacking_dtype(weight)
+    eager = _eager_linear(matrix, bias)
     if dtype is None:
-        return multiply_plainly
-    packed = pack_weight(weight) if remember else _reorder(matrix.to(dtype))
-    multiply = _packed_multiplier(packed, dtype, len(weight), bias, finely)
+        return eager
+    packed = prepacked_weight(weight) if cache else _reorder(matrix.to(dtype))
+    linear = PackedLinear(packed, dtype, len(weight), bias, fine_padding)
     if dtype == weight.dtype:
-        return multiply
-    # A single row is bound by memory, of which the weight itself takes half.
-    return lambda rows, plus=None: (multiply_plainly if len(rows) == 1 else multiply)(rows, plus)
+        return linear
+    # A single row is memory-bound, and the weight itself takes half of the memory of its float32 copy.
+    return lambda inputs, accumulator=None: (eager if len(inputs) == 1 else linear)(inputs, accumulator)
 
 
-def _plain_multiplier(matrix: Tensor, bias: Tensor | None) -> Callable[..., Tensor]:
-    """`multiplier` of a weight [output size, input size] as it is."""
+def _eager_linear(matrix: Tensor, bias: Tensor | None) -> Callable[..., Tensor]:
+    """Return the function that `prepack` describes, computed by `F.linear`."""
 
-    def multiply(rows: Tensor, plus: Tensor | None = None) -> Tensor:
-        result = F.linear(rows, matrix, bias)
-        return result if plus is None else plus.add_(result)
+    def linear(inputs: Tensor, accumulator: Tensor | None = None) -> Tensor:
+        result = F.linear(inputs, matrix, bias)
+        return result if accumulator is None else accumulator.add_(result)
 
-    return multiply
+    return linear
 
 
-def _packed_multiplier(
-    packed: Tensor, dtype: torch.dtype, size: int, bias: Tensor | None, finely: bool = True
-) -> Callable[..., Tensor]:
-    """`multiplier` of a weight [size, ...] that is packed in `dtype`; the rows' own dtype may be a lower one."""
-    addend = None if bias is None else bias.to(dtype)
+class PackedLinear:
+    """Linear function with a prepacked weight, see `prepack`. The inputs can have a lower precision than the weight."""
 
-    def multiply(rows: Tensor, plus: Tensor | None = None) -> Tensor:
-        if plus is not None and dtype == torch.float32:  # oneDNN's own sum is the slower one here
-            return plus.add_(multiply(rows))
-        count = len(rows)
-        if not count:
-            return rows.new_empty(0, size)
-        given = rows.dtype
-        if given != dtype:
-            rows = rows.to(dtype)
-        more = _rounded(count, finely) - count
-        if not more:
-            result = _multiply(rows.contiguous(), packed, addend, plus)
-        elif count == 1 and plus is None:  # the quickest way to a second row
-            result = _multiply(torch.cat((rows, rows)), packed, addend)[:1]
+    def __init__(
+        self, packed: Tensor, dtype: torch.dtype, output_size: int, bias: Tensor | None, fine_padding: bool = True
+    ) -> None:
+        self.packed = packed
+        self.dtype = dtype
+        self.output_size = output_size
+        self.bias = None if bias is None else bias.to(dtype)
+        self.fine_padding = fine_padding
+
+    def __call__(self, inputs: Tensor, accumulator: Tensor | None = None) -> Tensor:
+        if accumulator is not None and self.dtype == torch.float32:  # oneDNN's own sum is slower for float32
+            return accumulator.add_(self(inputs))
+        num_rows = len(inputs)
+        if not num_rows:
+            return inputs.new_empty(0, self.output_size)
+        input_dtype = inputs.dtype
+        if input_dtype != self.dtype:
+            inputs = inputs.to(self.dtype)
+        num_padding_rows = _padded_row_count(num_rows, self.fine_padding) - num_rows
+        if not num_padding_rows:
+            result = _call_onednn(inputs.contiguous(), self.packed, self.bias, accumulator)
+        elif num_rows == 1 and accumulator is None:  # the fastest way to get a second row
+            result = _call_onednn(torch.cat((inputs, inputs)), self.packed, self.bias)[:1]
         else:
-            plus = None if plus is None else F.pad(plus, (0, 0, 0, more))
-            result = _multiply(F.pad(rows, (0, 0, 0, more)), packed, addend, plus)[:count]
-        return result if given == dtype else result.to(given)
+            padding = (0, 0, 0, num_padding_rows)
+            accumulator = None if accumulator is None else F.pad(accumulator, padding)
+            result = _call_onednn(F.pad(inputs, padding), self.packed, self.bias, accumulator)[:num_rows]
+        return result if input_dtype == self.dtype else result.to(input_dtype)
 
-    return multiply
 
+def prepacking_dtype(weight: Tensor) -> torch.dtype | None:
+    """Return the dtype to prepack a weight in.
 
-def packing_dtype(weight: Tensor) -> torch.dtype | None:
-    """What a weight is packed as: its own dtype; float32, which is exact, where the processor cannot compute in a lower
-    one; None where there are no packed products.
+    This is the weight's own dtype if supported, else float32 (exact), or None if prepacking is unavailable.
     """
     if weight.device.type != "cpu":
         return None
     candidates = [weight.dtype, *([torch.float32] if weight.dtype in (torch.bfloat16, torch.float16) else [])]
-    return next(filter(can_pack, candidates), None)
+    return next(filter(has_packed_linear, candidates), None)
 
 
-def _rounded(count: int, finely: bool) -> int:
-    """How many rows are multiplied in place of `count`: two at least, and one of 16 numbers between powers of two, or
-    of 4.
+def _padded_row_count(num_rows: int, fine_padding: bool) -> int:
+    """Return the padded row count: at least 2, and one of 16 (or 4) values between consecutive powers of two.
 
-    oneDNN compiles and keeps a program for every number of rows that it meets, some hundred kilobytes each; text brings
-    ever new ones. Rows of zeros are cheaper.
+    oneDNN compiles and caches a kernel of several hundred kB for every row count. Padding with zero rows bounds their
+    number.
     """
-    step = 1 << max(0, count.bit_length() - (5 if finely else 3))
-    return max(2, -(-count // step) * step)
+    step = 1 << max(0, num_rows.bit_length() - (5 if fine_padding else 3))
+    return max(2, -(-num_rows // step) * step)
 
 
-def namespace(module: str) -> str:
-    """Where a module's operators are registered. The package and copies of it from the Hub may live in one process."""
+def op_namespace(module: str) -> str:
+    """Return the namespace of a module's operators.
+
+    It contains the module's name, because the package and copies of it from the Hub can be loaded in one process.
+    """
     return "elmo_" + re.sub(r"\W", "_", module)
 
 
 @torch.library.custom_op(
-    f"{namespace(__name__)}::product", mutates_args=(), schema="(Tensor rows, Tensor weight, Tensor? bias) -> Tensor"
+    f"{op_namespace(__name__)}::linear",
+    mutates_args=(),
+    schema="(Tensor inputs, Tensor weight, Tensor? bias) -> Tensor",
 )
-def packed_product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`product` as an operator: no compiler looks inside."""
-    return multiplier(weight, bias, finely=False)(rows)
+def linear_op(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Compute `linear` as an opaque operator for compilers."""
+    return prepack(weight, bias, fine_padding=False)(inputs)
 
 
-@packed_product.register_fake
-def _(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return rows.new_empty(rows.shape[0], weight.shape[0])
+@linear_op.register_fake
+def _(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return inputs.new_empty(inputs.shape[0], weight.shape[0])
 
 
-def wants_gradients(tensors: Iterable[Tensor | None]) -> bool:
-    """Whether what is computed from these tensors will have a backward pass."""
+def any_requires_grad(tensors: Iterable[Tensor | None]) -> bool:
+    """Return whether gradients are enabled and any of these tensors requires them."""
     return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
 
-def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`F.linear(rows, weight, bias)`; packed where no gradient is wanted. The weight may have further dimensions.
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Compute `F.linear(inputs, weight, bias)`, with a prepacked weight if no gradient is needed.
 
-    For rows whose number is new in every batch and whose arithmetic is a small part: it is rounded up coarsely.
+    The number of rows is padded coarsely. This suits inputs whose number of rows differs in every batch and whose
+    product takes a small part of the time.
+
+    Args:
+        inputs: [n, input_size].
+        weight: [output_size, ...]; further dimensions are flattened.
+        bias: [output_size].
     """
     if (
-        wants_gradients((rows, weight, bias))
-        or rows.dtype != weight.dtype
-        or torch.is_autocast_enabled(rows.device.type)
+        any_requires_grad((inputs, weight, bias))
+        or inputs.dtype != weight.dtype
+        or torch.is_autocast_enabled(inputs.device.type)
     ):
-        return F.linear(rows, weight.flatten(1), bias)
+        return F.linear(inputs, weight.flatten(1), bias)
     if torch.compiler.is_compiling():
-        return packed_product(rows, weight, bias)
-    return multiplier(weight, bias, finely=False)(rows)
+        return linear_op(inputs, weight, bias)
+    return prepack(weight, bias, fine_padding=False)(inputs)
 
 
-def is_plain(module: Any, like: Tensor) -> bool:
-    """Whether a module computes with its parameters and does nothing else: no subclass, no hook, not offloaded."""
+def is_unmodified(module: Any, like: Tensor) -> bool:
+    """Return whether a module computes only with its parameters: standard class, no hooks, not offloaded."""
     if type(module) not in (nn.Linear, nn.Conv1d, nn.Embedding) or module.weight.device != like.device:
         return False
     return not module._forward_pre_hooks and not module._forward_hooks
 
 
-def multiply(linear: Any, rows: Tensor) -> Tensor:
-    """`linear(rows)`, by the fast product where the module is what it seems."""
-    return product(rows, linear.weight, linear.bias) if is_plain(linear, rows) else linear(rows)
+def apply_linear(module: Any, inputs: Tensor) -> Tensor:
+    """Compute `module(inputs)`, by `linear` if the module is unmodified."""
+    return linear(inputs, module.weight, module.bias) if is_unmodified(module, inputs) else module(inputs)
 
 
-@torch.compiler.disable  # a trial and its memory are nothing to trace
-def rows_are_independent(weight: Tensor) -> bool:
-    """Whether a row's product has the same bits whatever rows stand beside it, as a trial on this machine shows."""
-    if weight.device.type != "cpu" or weight.dtype != torch.float32 or not can_pack(torch.float32):
+@torch.compiler.disable  # compilers cannot trace the self-test and its cache
+def is_batch_invariant(weight: Tensor) -> bool:
+    """Return whether linear layers are batch-invariant (bit-identical per row) on this machine, by a self-test."""
+    if weight.device.type != "cpu" or weight.dtype != torch.float32 or not has_packed_linear(torch.float32):
         return False
-    if weight.dtype not in _independent:
-        _independent[weight.dtype] = all(_rows_agree(*shape) for shape in ((768, 96), (96, 768)))
-    return _independent[weight.dtype]
+    if weight.dtype not in _batch_invariant:
+        _batch_invariant[weight.dtype] = all(_check_batch_invariance(*shape) for shape in ((768, 96), (96, 768)))
+    return _batch_invariant[weight.dtype]
 
 
 @torch.no_grad()
-def _rows_agree(inner: int, outer: int) -> bool:
-    rows, weight = _examples(inner, 70, outer)
-    multiply = multiplier(weight)
-    together = multiply(rows)
-    return all(torch.equal(multiply(rows[:count]), together[:count]) for count in (1, 2, 5, 16, 33, 64))
+def _check_batch_invariance(input_size: int, output_size: int) -> bool:
+    inputs, weight = _random_matrices(input_size, 70, output_size)
+    packed_linear = prepack(weight)
+    result = packed_linear(inputs)
+    return all(torch.equal(packed_linear(inputs[:count]), result[:count]) for count in (1, 2, 5, 16, 33, 64))
 
 
-class State(NamedTuple):
-    """What shows that a weight is as it was. A write to `weight.data` leaves the version as it is, so a few numbers are
-    compared too; an edit of some rows by way of `.data` can still escape, an edit of all cannot.
+class WeightFingerprint(NamedTuple):
+    """Fingerprint that detects a changed weight.
+
+    Writes through `weight.data` do not increment the version counter, so a few elements are compared as well. A partial
+    write through `.data` can go undetected.
     """
 
     version: int
-    address: int
-    sample: tuple[float, ...]
+    data_ptr: int
+    elements: tuple[float, ...]
 
 
-def state_of(weight: Tensor) -> State:
-    """The state of a weight now; equal states mean an unchanged weight."""
+def weight_fingerprint(weight: Tensor) -> WeightFingerprint:
+    """Return the fingerprint of a weight. Equal fingerprints mean an unchanged weight."""
     flat = weight.detach()
     flat = flat.view(-1) if flat.is_contiguous() else flat.reshape(-1)
-    sample = flat[:: max(1, len(flat) // _SAMPLE)][:_SAMPLE]
+    elements = flat[:: max(1, len(flat) // _FINGERPRINT_SIZE)][:_FINGERPRINT_SIZE]
     version = 0 if weight.is_inference() else weight._version
-    return State(version, weight.data_ptr(), tuple(sample.tolist()))
+    return WeightFingerprint(version, weight.data_ptr(), tuple(elements.tolist()))
 
 
-def _copy(weight: Tensor, form: str, make: Callable[[], Any]) -> Any:
-    """What `make` gives for this weight, remembered until the weight changes."""
-    state = state_of(weight)
-    known = _copies.get(weight)
-    if known is None or known[0] != state:
-        known = _copies[weight] = (state, {})
-    if form not in known[1]:
-        known[1][form] = make()
-    return known[1][form]
+def _cached_form(weight: Tensor, name: str, build: Callable[[], Any]) -> Any:
+    """Return `build()` for this weight from a cache that is invalidated when the weight changes."""
+    fingerprint = weight_fingerprint(weight)
+    entry = _form_cache.get(weight)
+    if entry is None or entry[0] != fingerprint:
+        entry = _form_cache[weight] = (fingerprint, {})
+    if name not in entry[1]:
+        entry[1][name] = build()
+    return entry[1][name]
 
 
-def pack_weight(weight: Tensor) -> Tensor:
-    """The packed copy of a weight, made anew when the weight has changed."""
-    return _copy(weight, "packed", lambda: _reorder(weight.flatten(1).to(packing_dtype(weight))))
+def prepacked_weight(weight: Tensor) -> Tensor:
+    """Return the prepacked weight, and repack it if the weight has changed."""
+    return _cached_form(weight, "packed", lambda: _reorder(weight.flatten(1).to(prepacking_dtype(weight))))
 
 
-# ---------------------------------------------------------------- eight bits
+# ---------------------------------------------------------------- int8 weights
 
 
-class Quantized(NamedTuple):
-    """A weight of eight bits a number: `values * scales[:, None]`."""
+class QuantizedWeight(NamedTuple):
+    """Int8 weight: `values * scales[:, None]`."""
 
-    values: Tensor  # [output size, input size, rounded up to a multiple of 16 by zeros], int8
-    scales: Tensor  # [output size], bfloat16
+    values: Tensor  # [output_size, input_size padded with zeros to a multiple of 16], int8
+    scales: Tensor  # [output_size], bfloat16
 
-    def restored(self) -> Tensor:
-        """The numbers that are meant, float32."""
+    def dequantize(self) -> Tensor:
+        """Return the weight in float32, padding included."""
         return self.values.float() * self.scales.float()[:, None]
 
 
-def quantize(weight: Tensor) -> Quantized:
-    """Weight [output size, ...] to whole numbers between -127 and 127, each output with a scale of its own."""
+def quantize(weight: Tensor) -> QuantizedWeight:
+    """Quantize a weight [output_size, ...] to integers from -127 to 127, with one scale per output."""
     matrix = weight.detach().flatten(1).float()
-    # Rounded up to bfloat16, so that no value is beyond 127.
+    # The scale is rounded up to bfloat16, so that no value exceeds 127.
     scales = (matrix.abs().amax(1) * ((1 + 2**-7) / 127)).clamp_min(2**-100).to(torch.bfloat16)
     values = (matrix / scales.float()[:, None]).round().to(torch.int8)
-    return Quantized(F.pad(values, (0, -values.shape[1] % _LANES)), scales)
+    return QuantizedWeight(F.pad(values, (0, -values.shape[1] % _INT8_ALIGNMENT)), scales)
 
 
-def _multiply_quantized(rows: Tensor, form: Quantized) -> Tensor:
-    """PyTorch's kernel reads rows of whole, aligned registers and nothing checks that they are."""
-    missing = form.values.shape[1] - rows.shape[1]
-    rows = F.pad(rows, (0, missing)) if missing else rows.contiguous()
-    if rows.data_ptr() % (_LANES * rows.element_size()):
-        rows = rows.clone()
-    return torch._weight_int8pack_mm(rows, *form)
+def _call_int8_kernel(inputs: Tensor, quantized: QuantizedWeight) -> Tensor:
+    """Pad and align the inputs: PyTorch's kernel reads full aligned registers and does not check."""
+    padding = quantized.values.shape[1] - inputs.shape[1]
+    inputs = F.pad(inputs, (0, padding)) if padding else inputs.contiguous()
+    if inputs.data_ptr() % (_INT8_ALIGNMENT * inputs.element_size()):
+        inputs = inputs.clone()
+    return torch._weight_int8pack_mm(inputs, *quantized)
 
 
-def can_quantize() -> bool:
-    """Whether PyTorch has a product of rows with a weight of eight bits on the CPU, and a right one."""
-    if torch.int8 not in _works:
-        _works[torch.int8] = _try_out_quantized()
-    return _works[torch.int8]
+def has_int8_linear() -> bool:
+    """Return whether PyTorch's int8 linear function works on this CPU: available, correct result."""
+    if torch.int8 not in _supported:
+        _supported[torch.int8] = _self_test_int8()
+    return _supported[torch.int8]
 
 
-def _try_out_quantized() -> bool:
-    rows, weight = _examples(40, 3, 24)
-    rows, form = rows.to(torch.bfloat16), quantize(weight)
+def _self_test_int8() -> bool:
+    inputs, weight = _random_matrices(40, 3, 24)
+    inputs, quantized = inputs.to(torch.bfloat16), quantize(weight)
     try:
-        got = _multiply_quantized(rows, form)
+        result = _call_int8_kernel(inputs, quantized)
     except (AttributeError, RuntimeError):
         return False
-    error = (got.double() - rows.double() @ form.restored()[:, : rows.shape[1]].double().T).abs().max()
-    return bool(error <= 40 * torch.finfo(torch.bfloat16).eps)
+    expected = inputs.double() @ quantized.dequantize()[:, : inputs.shape[1]].double().T
+    return bool((result.double() - expected).abs().max() <= 40 * torch.finfo(torch.bfloat16).eps)
 
 
-def quantized_multiplier(weight: Tensor, bias: Tensor | None = None) -> Callable[..., Tensor]:
-    """`multiplier` of `quantize(weight)` and of rows in bfloat16. Where `can_quantize`."""
-    form: Quantized = _copy(weight, "int8", lambda: quantize(weight))
+def int8_linear(weight: Tensor, bias: Tensor | None = None) -> Callable[..., Tensor]:
+    """Return the function that `prepack` describes, with int8 weights, for bfloat16 inputs.
 
-    def restored(dtype: torch.dtype | None) -> Tensor:
-        matrix = form.restored()[:, : weight[0].numel()]
+    Requires `has_int8_linear()`.
+    """
+    quantized: QuantizedWeight = _cached_form(weight, "int8", lambda: quantize(weight))
+
+    def dequantize(dtype: torch.dtype | None) -> Tensor:
+        matrix = quantized.dequantize()[:, : weight[0].numel()]
         return matrix.to(torch.bfloat16) if dtype is None else _reorder(matrix.to(dtype))
 
-    @functools.cache  # made when the first batch comes that is large enough, and then once for all steps
-    def multiply_many() -> Callable[..., Tensor]:
-        dtype = packing_dtype(form.scales)
-        matrix = _copy(weight, "int8, restored", lambda: restored(dtype))
-        if dtype is None:
-            return _plain_multiplier(matrix, bias)
-        return _packed_multiplier(matrix, dtype, len(weight), bias)
+    @functools.cache  # built for the first batch that is large enough, once for all steps
+    def dequantized_linear() -> Callable[..., Tensor]:
+        dtype = prepacking_dtype(quantized.scales)
+        matrix = _cached_form(weight, "int8, dequantized", lambda: dequantize(dtype))
+        return _eager_linear(matrix, bias) if dtype is None else PackedLinear(matrix, dtype, len(weight), bias)
 
-    def multiply(rows: Tensor, plus: Tensor | None = None) -> Tensor:
-        if len(rows) > _FEW:
-            return multiply_many()(rows, plus)
-        result = _multiply_quantized(rows, form)
+    def linear(inputs: Tensor, accumulator: Tensor | None = None) -> Tensor:
+        if len(inputs) > _MAX_INT8_ROWS:
+            return dequantized_linear()(inputs, accumulator)
+        result = _call_int8_kernel(inputs, quantized)
         result = result if bias is None else result.add_(bias)
-        return result if plus is None else plus.add_(result)
+        return result if accumulator is None else accumulator.add_(result)
 
-    return multiply
+    return linear

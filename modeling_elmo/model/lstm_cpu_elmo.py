@@ -1,84 +1,47 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The fast recurrence: few, large products; element-wise work in place; a backward pass of its own.
+"""Fast CPU LSTM: few large matrix products, in-place pointwise operations, and a custom backward pass.
 
-What it saves over `lstm_elmo.reference`, the same mathematics:
+Differences to `lstm_elmo.lstm_eager`, which computes the same function:
 
-- Weights are packed once (`linear_elmo`), and the product with the inputs, which are known in advance, is one
-  product over many steps: as many as fill a few megabytes, so that memory stays bounded however long a document is.
-- The element-wise part of a step works in place on blocks that fit a processor's cache.
-- Backward keeps the activated gates, the cells and the outputs, and computes each weight's gradient in one product over
-  all steps. Autograd would keep every intermediate result, and add up as many small products as there are steps.
+- Weights are prepacked once (`linear_elmo`). The input contribution to the gates is one product per chunk of steps. A
+  chunk fills a few megabytes, so memory stays bounded for documents of any length.
+- The pointwise operations of a step work in place on blocks of rows that fit into the processor's cache.
+- The backward pass uses the saved gates, cells, and outputs. It computes the gradient of each weight in one product
+  over all steps. Autograd would save every intermediate result and add up one small product per step.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from .linear_elmo import multiplier, quantized_multiplier, wants_gradients
+from .linear_elmo import int8_linear, prepack
+from .lstm_common_elmo import (
+    LSTMGradients,
+    LSTMImplementation,
+    LSTMLayerParams,
+    LSTMOutput,
+    SavedActivations,
+    chunk_steps,
+    previous_states,
+    stack_outputs,
+)
 
-aten = torch.ops.aten  # the derivatives that autograd itself calls, each one pass over memory
-# Outputs above 32 MB come from the system page by page, which costs more than the product; below it malloc reuses them.
+aten = torch.ops.aten  # the derivative functions that autograd itself calls; each is one pass over memory
+# glibc's malloc reuses blocks below 32 MB. Larger ones cause page faults that cost more than the product.
 CHUNK_BYTES = 16 * 2**20
-_EXACT = (torch.float32, torch.float64)
-_BLOCK_BYTES = 2 * 2**20  # the second-level cache of two cores, roughly
-
-
-class Direction(NamedTuple):
-    """What one direction computes with; the fields of `LstmWeights` and `LstmOptions`."""
-
-    input: Tensor  # [4C, input size]
-    state: Tensor  # [4C, H]
-    bias: Tensor  # [4C], the forget bias added
-    projection: Tensor | None  # [H, C]
-    cell_clip: float | None
-    projection_clip: float | None
-    quantized: bool = False  # whether the weights are rounded to eight bits, and rows are bfloat16
-
-
-class Trace(NamedTuple):
-    """What backward needs, all in packed order. What each step started from follows from it (`previous`)."""
-
-    gates: Tensor  # [N, 4C], activated
-    cells: Tensor  # [N, C], clipped
-    gated: Tensor  # [N, C], output gate times tanh(cell): what is projected
-
-
-def chunks(batch_sizes: Sequence[int], row_bytes: int, chunk_bytes: int | None = None) -> Iterator[Sequence[int]]:
-    """Runs of steps whose rows fill at most a chunk (default: `CHUNK_BYTES`), one step at least."""
-    limit = CHUNK_BYTES if chunk_bytes is None else chunk_bytes
-    start = rows = 0
-    for step, live in enumerate(batch_sizes):
-        if rows and (rows + live) * row_bytes > limit:
-            yield batch_sizes[start:step]
-            start, rows = step, 0
-        rows += live
-    if rows:
-        yield batch_sizes[start:]
-
-
-def previous(initial: Tensor, values: Tensor, batch_sizes: Sequence[int]) -> Tensor:
-    """What each step started from: initial [..., batch, size] and the states [..., N, size] after each step to
-    [..., N, size]. Sentences keep their rank, so a step's rows are the first ones of the step before.
-    """
-    if not len(batch_sizes):
-        return values
-    parts = [initial[..., : batch_sizes[0], :]]
-    start = 0
-    for before, live in pairwise(batch_sizes):
-        parts.append(values[..., start : start + live, :])
-        start += before
-    return torch.cat(parts, dim=-2)
+_EXACT_DTYPES = (torch.float32, torch.float64)
+_BLOCK_BYTES = 2 * 2**20  # approximately the second-level cache of two cores
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """The logistic function. Without gradients its bits, unlike those of `torch.sigmoid`, do not depend on where in a
-    buffer a number lies.
+    """Return the logistic function of `x`.
+
+    Without gradients, the bits of the result do not depend on the position of a value in memory. Those of
+    `torch.sigmoid` do.
     """
-    if x.requires_grad or x.dtype not in _EXACT:
+    if x.requires_grad or x.dtype not in _EXACT_DTYPES:
         return torch.sigmoid(x)
     return _sigmoid_(x.clone())
 
@@ -87,276 +50,311 @@ def _sigmoid_(x: Tensor, one: Tensor | int = 1) -> Tensor:
     return x.neg_().exp_().add_(one).reciprocal_()
 
 
-class Block(NamedTuple):
-    """A few rows of one step: views of what its element-wise work reads and writes."""
+class RowBlock(NamedTuple):
+    """Some rows of one step: views of the tensors that the pointwise operations read and write."""
 
-    gates: Tensor  # [n, 4C], sums in, activated gates out
-    let_in: Tensor  # [n, C] of the gates, as are the next three
-    keep: Tensor
-    new: Tensor
-    let_out: Tensor
-    let_in_and_keep: Tensor  # [n, 2C] of the gates
-    before: Tensor  # [n, C], the cells before the step
-    cell: Tensor  # [n, C], filled with those after it; may be `before`
-    gated: Tensor  # [n, C], filled with output gate times tanh(cell)
+    gates: Tensor  # [n, 4C], pre-activations on input, activated gates on output
+    input_gate: Tensor  # [n, C], view of `gates`, as are the next three
+    forget_gate: Tensor
+    cell_gate: Tensor
+    output_gate: Tensor
+    input_and_forget_gates: Tensor  # [n, 2C], view of `gates`
+    previous_cell: Tensor  # [n, C]
+    cell: Tensor  # [n, C], written; may be `previous_cell`
+    pre_projection: Tensor  # [n, C], written with output gate times tanh(cell)
 
 
 def _block_rows(cell: Tensor) -> int:
-    """How many rows of gates fit the cache."""
+    """Return how many rows of gates fit into the cache."""
     return max(1, _BLOCK_BYTES // (4 * cell.shape[1] * cell.element_size()))
 
 
-def blocks(gates: Tensor, before: Tensor, cell: Tensor, gated: Tensor) -> list[Block]:
-    """A step's rows in blocks that fit the cache; all use the same gates if these are fewer than the rows."""
-    live, size = cell.shape
-    made = []
-    for first in range(0, live, _block_rows(cell)):
-        now = slice(first, min(first + _block_rows(cell), live))
-        own = gates[now] if len(gates) >= live else gates[: now.stop - first]
-        let_in, keep, new, let_out = own.split(size, dim=1)
-        made.append(Block(own, let_in, keep, new, let_out, own[:, : 2 * size], before[now], cell[now], gated[now]))
-    return made
+def row_blocks(gates: Tensor, previous_cell: Tensor, cell: Tensor, pre_projection: Tensor) -> list[RowBlock]:
+    """Split the rows of a step into blocks. All blocks share the rows of `gates` if these are fewer."""
+    num_rows, cell_size = cell.shape
+    blocks = []
+    for first in range(0, num_rows, _block_rows(cell)):
+        rows = slice(first, min(first + _block_rows(cell), num_rows))
+        block_gates = gates[rows] if len(gates) >= num_rows else gates[: rows.stop - first]
+        input_gate, forget_gate, cell_gate, output_gate = block_gates.split(cell_size, dim=1)
+        blocks.append(
+            RowBlock(
+                gates=block_gates,
+                input_gate=input_gate,
+                forget_gate=forget_gate,
+                cell_gate=cell_gate,
+                output_gate=output_gate,
+                input_and_forget_gates=block_gates[:, : 2 * cell_size],
+                previous_cell=previous_cell[rows],
+                cell=cell[rows],
+                pre_projection=pre_projection[rows],
+            )
+        )
+    return blocks
 
 
-class Activation:
-    """The element-wise work of a step, in place.
+class LSTMPointwise:
+    """In-place pointwise operations of an LSTM step.
 
-    Its numbers stand in tensors: Python's are converted at every call, which takes longer than a sentence's own work.
+    The constants are tensors, because converting Python scalars on every call takes longer than a step of one sentence.
     """
 
     def __init__(self, dtype: torch.dtype, cell_clip: float | None) -> None:
         self.one, self.two = torch.tensor([1.0, 2.0], dtype=dtype, device="cpu")
-        self.clip = cell_clip
-        self.edge = 20.0 if dtype in _EXACT else 5.0  # beyond, tanh rounds to 1 or -1, and exp may have no number
+        self.cell_clip = cell_clip
+        # Beyond this limit tanh rounds to 1 or -1, and exp can overflow.
+        self.tanh_limit = 20.0 if dtype in _EXACT_DTYPES else 5.0
 
-    def __call__(self, block: Block) -> None:
-        """Gates and cells of one block of rows."""
-        _sigmoid_(block.let_in_and_keep, self.one)
-        _sigmoid_(block.let_out, self.one)
-        self._tanh_(block.new.clamp_(-self.edge, self.edge))
-        torch.mul(block.before, block.keep, out=block.cell).addcmul_(block.let_in, block.new)
-        if self.clip:
-            block.cell.clamp_(-self.clip, self.clip)
-        self._tanh_(torch.clamp(block.cell, -self.edge, self.edge, out=block.gated)).mul_(block.let_out)
+    def __call__(self, block: RowBlock) -> None:
+        """Activate the gates and update the cells of one block."""
+        _sigmoid_(block.input_and_forget_gates, self.one)
+        _sigmoid_(block.output_gate, self.one)
+        self._tanh_(block.cell_gate.clamp_(-self.tanh_limit, self.tanh_limit))
+        torch.mul(block.previous_cell, block.forget_gate, out=block.cell).addcmul_(block.input_gate, block.cell_gate)
+        if self.cell_clip:
+            block.cell.clamp_(-self.cell_clip, self.cell_clip)
+        torch.clamp(block.cell, -self.tanh_limit, self.tanh_limit, out=block.pre_projection)
+        self._tanh_(block.pre_projection).mul_(block.output_gate)
 
     def _tanh_(self, x: Tensor) -> Tensor:
-        """By way of a function that is fast on every processor; MKL's tanh is slow on AMD's."""
+        """Compute tanh by `expm1`, which is fast on every processor. MKL's tanh is slow on AMD processors."""
         torch.add(x, x, out=x).expm1_()
         return x.div_(x + self.two)
 
 
-def run_forward(
-    inputs: Tensor, batch_sizes: Sequence[int], direction: Direction, hidden: Tensor, cell: Tensor, keep: bool
-) -> tuple[Tensor, Tensor, Tensor, Trace | None]:
-    """One direction of one layer.
-
-    Args:
-        inputs: [N, input size], packed.
-        hidden, cell: [batch, H] and [batch, C]; not changed.
-        keep: whether backward will be wanted.
-
-    Returns:
-        outputs [N, H], final hidden and cell of each sentence, and the trace.
-    """
-    dtype, cells, rows = inputs.dtype, cell.shape[1], len(inputs)
-    hidden = hidden.to(dtype)
-    outputs = [hidden[:0]]
-    # With a trace, steps write where it lies; without, each writes over the one before.
-    gated = cell.new_empty(rows if keep else len(cell), cells)
-    cell = cell if keep else cell.clone()
-    after = cell.new_empty(rows if keep else 0, cells)
-    gates = cell.new_empty(0 if keep else min(len(cell), _block_rows(cell)), 4 * cells)
-    done, parts = gated[:0], list[Block]()
-    activate = Activation(cell.dtype, direction.cell_clip)
-
-    by = quantized_multiplier if direction.quantized else multiplier
-    read, recur = by(direction.input, direction.bias), by(direction.state)
-    project = None if direction.projection is None else by(direction.projection)
-    ended: list[tuple[Tensor, Tensor]] = []  # final states, shortest sentences first
-    start = 0
-    for steps in [batch_sizes] if keep and rows else chunks(batch_sizes, 4 * cells * inputs.element_size()):
-        ahead = read(inputs[start : start + sum(steps)])
-        if keep:
-            gates = ahead if dtype == cell.dtype else torch.empty_like(ahead, dtype=cell.dtype)
-        for known in ahead.split(list(steps)):
-            live = len(known)
-            if live < len(hidden):
-                ended.append((hidden[live:], cell[live:]))
-                hidden, cell = hidden[:live], cell[:live]
-            here = slice(start, start + live)
-            start += live
-            if keep:
-                new_cell, done = after[here], gated[here]
-                parts = blocks(gates[here], cell, new_cell, done)
-            elif live != len(done):
-                new_cell, done = cell, gated[:live]
-                parts = blocks(gates, cell, cell, done)
-            _sum_up(known, recur, hidden, parts, activate)
-            cell = new_cell
-            output = done if done.dtype == dtype else done.to(dtype)
-            if project is not None:
-                output = project(output)
-                if direction.projection_clip:
-                    output.clamp_(-direction.projection_clip, direction.projection_clip)
-            elif output is done:
-                output = done.clone()
-            outputs.append(output)
-            hidden = output
-    ended.append((hidden, cell))
-    last_hidden, last_cell = (torch.cat(states) for states in zip(*reversed(ended), strict=True))
-    return torch.cat(outputs), last_hidden, last_cell, Trace(gates, after, gated) if keep else None
-
-
-def _sum_up(
-    known: Tensor, recur: Callable[..., Tensor], hidden: Tensor, parts: list[Block], activate: Activation
-) -> None:
-    """One step: the gates' share that is known in advance, and the state's, to all that `parts` show."""
-    is_low = known.dtype != parts[0].gates.dtype  # low precision suffices for products, not for what runs on
-    sums = recur(hidden, known) if is_low else recur(hidden)
-    rows = len(parts[0].gates)
-    pairs = [(known, sums)] if len(parts) == 1 else zip(known.split(rows), sums.split(rows), strict=True)
-    for block, (one, other) in zip(parts, pairs, strict=True):
-        if is_low:
-            block.gates.copy_(other)
-        else:
-            torch.add(one, other, out=block.gates)
-        activate(block)
-
-
-class Gradients(NamedTuple):
-    """Of everything that `run_forward` computes with."""
-
-    inputs: Any
-    hidden: Any
-    cell: Any
-    input_weight: Any
-    state_weight: Any
-    bias: Any
-    projection: Any
-
-
-def run_backward(
+def lstm_forward(
     inputs: Tensor,
-    outputs: Tensor,
     hidden: Tensor,
     cell: Tensor,
+    layer: LSTMLayerParams,
     batch_sizes: Sequence[int],
-    direction: Direction,
-    trace: Trace,
-    grad_outputs: Tensor,
-    grad_hidden: Tensor,
-    grad_cell: Tensor,
-    wanted: Gradients,
-) -> Gradients:
-    """From the gradients of outputs [N, H] and of the final states to those of `run_forward`'s arguments.
+    save_for_backward: bool,
+) -> tuple[LSTMOutput, tuple[Tensor, ...]]:
+    """Run one projected LSTM layer over packed sentences (Sak et al. 2014; clipping as in bilm-tf).
 
-    `wanted` has true for the inputs and weights whose gradients, each a product over all steps, are worth their time.
+    Args:
+        inputs: Packed inputs, [D, N, input_size].
+        hidden: Initial hidden state, [D, batch, H]. Not modified.
+        cell: Initial cell state, [D, batch, C]. Not modified.
+        layer: Weights and options.
+        batch_sizes: Number of active sentences at each step, non-increasing.
+        save_for_backward: Whether to also return the activations that `lstm_backward` needs.
+
+    Returns:
+        Outputs and final states, and the `SavedActivations` of all directions in one tuple.
     """
-    dtype, cells = inputs.dtype, trace.cells.shape[1]
-    grad_hidden, grad_cell = grad_hidden.to(dtype, copy=True), grad_cell.to(trace.cells.dtype, copy=True)
-    grad_sums = torch.empty_like(trace.gates, dtype=dtype)
-    clip = direction.projection_clip if direction.projection is not None else None
-    grad_projected = torch.empty_like(outputs)
-    # Packed for this backward pass alone: the next one finds other weights.
-    to_hidden = multiplier(direction.state.T, remember=False)
-    to_gated = None if direction.projection is None else multiplier(direction.projection.T, remember=False)
-    stop = len(inputs)
-    for step in range(len(batch_sizes) - 1, -1, -1):
-        live = batch_sizes[step]
-        here = slice(stop - live, stop)
-        stop -= live
-        first = stop - batch_sizes[step - 1]
-        before = trace.cells[first : first + live] if step else cell[:live]
-        grad_output = torch.add(grad_outputs[here], grad_hidden[:live], out=grad_projected[here])
-        if clip:
-            aten.hardtanh_backward.grad_input(grad_output, outputs[here], -clip, clip, grad_input=grad_output)
-        grad_gated = grad_output if to_gated is None else to_gated(grad_output)
-        let_in, keep, new, let_out = trace.gates[here].split(cells, dim=1)
-        tanh_cell = torch.tanh(trace.cells[here])
-        grad_gated = grad_gated.to(tanh_cell.dtype)
-        grad_step = grad_cell[:live]
-        grad_step.add_(aten.tanh_backward(grad_gated * let_out, tanh_cell))
-        if direction.cell_clip:
-            aten.hardtanh_backward.grad_input(
-                grad_step, trace.cells[here], -direction.cell_clip, direction.cell_clip, grad_input=grad_step
-            )
-        parts = [
-            aten.sigmoid_backward(grad_step * new, let_in),
-            aten.sigmoid_backward(grad_step * before, keep),
-            aten.tanh_backward(grad_step * let_in, new),
-            aten.sigmoid_backward(grad_gated * tanh_cell, let_out),
-        ]
-        sums = grad_sums[here]
-        for part, place in zip(parts, sums.split(cells, dim=1), strict=True):
-            place.copy_(part)
-        grad_step.mul_(keep)
-        grad_hidden[:live] = to_hidden(sums)
-    hidden_before = previous(hidden.to(dtype), outputs, batch_sizes) if wanted.state_weight else outputs
-    return Gradients(
-        inputs=grad_sums @ direction.input if wanted.inputs else None,
-        hidden=grad_hidden,
-        cell=grad_cell,
-        input_weight=grad_sums.T @ inputs if wanted.input_weight else None,
-        state_weight=grad_sums.T @ hidden_before if wanted.state_weight else None,
-        bias=grad_sums.sum(0) if wanted.bias else None,
-        projection=grad_projected.T @ trace.gated.to(dtype) if wanted.projection else None,
+    results: list[tuple[Tensor, Tensor, Tensor]] = []
+    saved: list[Tensor] = []
+    for direction in range(len(inputs)):
+        result, activations = _forward_direction(
+            inputs[direction], hidden[direction], cell[direction], layer, direction, batch_sizes, save_for_backward
+        )
+        results.append(result)
+        saved += activations
+    return stack_outputs(results), tuple(saved)
+
+
+def _forward_direction(
+    inputs: Tensor,
+    hidden: Tensor,
+    cell: Tensor,
+    layer: LSTMLayerParams,
+    direction: int,
+    batch_sizes: Sequence[int],
+    save_for_backward: bool,
+) -> tuple[tuple[Tensor, Tensor, Tensor], Sequence[Tensor]]:
+    """Run one direction: `lstm_forward` with inputs [N, input_size] and states [batch, size]."""
+    dtype, cell_size, num_tokens = inputs.dtype, cell.shape[1], len(inputs)
+    hidden = hidden.to(dtype)
+    outputs = [hidden[:0]]
+    # Steps write directly into the saved activations, or overwrite the previous step if nothing is saved.
+    all_pre_projections = cell.new_empty(num_tokens if save_for_backward else len(cell), cell_size)
+    cell = cell if save_for_backward else cell.clone()
+    all_cells = cell.new_empty(num_tokens if save_for_backward else 0, cell_size)
+    gates = cell.new_empty(0 if save_for_backward else min(len(cell), _block_rows(cell)), 4 * cell_size)
+    pre_projection, blocks = all_pre_projections[:0], list[RowBlock]()
+    pointwise = LSTMPointwise(cell.dtype, layer.cell_clip)
+
+    make_linear = int8_linear if layer.weight_dtype == "int8" else prepack
+    linear_ih = make_linear(layer.weight_ih[direction], layer.bias[direction])
+    linear_hh = make_linear(layer.weight_hh[direction])
+    linear_hr = None if layer.weight_hr is None else make_linear(layer.weight_hr[direction])
+    final_states: list[tuple[Tensor, Tensor]] = []  # shortest sentences first
+    start = 0
+    row_bytes = 4 * cell_size * inputs.element_size()
+    # All gates are saved anyway, so chunks would not save memory in training.
+    chunks = [batch_sizes] if save_for_backward and num_tokens else chunk_steps(batch_sizes, row_bytes, CHUNK_BYTES)
+    for steps in chunks:
+        chunk_gates_ih = linear_ih(inputs[start : start + sum(steps)])
+        if save_for_backward:
+            gates = chunk_gates_ih if dtype == cell.dtype else torch.empty_like(chunk_gates_ih, dtype=cell.dtype)
+        for gates_ih in chunk_gates_ih.split(list(steps)):
+            step_batch_size = len(gates_ih)
+            if step_batch_size < len(hidden):
+                final_states.append((hidden[step_batch_size:], cell[step_batch_size:]))
+                hidden, cell = hidden[:step_batch_size], cell[:step_batch_size]
+            step_rows = slice(start, start + step_batch_size)
+            start += step_batch_size
+            if save_for_backward:
+                next_cell, pre_projection = all_cells[step_rows], all_pre_projections[step_rows]
+                blocks = row_blocks(gates[step_rows], cell, next_cell, pre_projection)
+            elif step_batch_size != len(pre_projection):
+                next_cell, pre_projection = cell, all_pre_projections[:step_batch_size]
+                blocks = row_blocks(gates, cell, cell, pre_projection)
+            _run_pointwise(gates_ih, linear_hh, hidden, blocks, pointwise)
+            cell = next_cell
+            output = pre_projection if pre_projection.dtype == dtype else pre_projection.to(dtype)
+            if linear_hr is not None:
+                output = linear_hr(output)
+                if layer.projection_clip:
+                    output.clamp_(-layer.projection_clip, layer.projection_clip)
+            elif output is pre_projection:
+                output = pre_projection.clone()
+            outputs.append(output)
+            hidden = output
+    final_states.append((hidden, cell))
+    final_hidden, final_cell = (torch.cat(states) for states in zip(*reversed(final_states), strict=True))
+    saved = (gates, all_cells, all_pre_projections) if save_for_backward else ()
+    return (torch.cat(outputs), final_hidden, final_cell), saved
+
+
+def _run_pointwise(
+    gates_ih: Tensor,
+    linear_hh: Callable[..., Tensor],
+    hidden: Tensor,
+    blocks: list[RowBlock],
+    pointwise: LSTMPointwise,
+) -> None:
+    """Add the input and hidden contributions to the gates of one step and apply the pointwise operations in place."""
+    # Low precision is sufficient for the products, but not for the cell state and the gates.
+    is_low_precision = gates_ih.dtype != blocks[0].gates.dtype
+    gates_hh = linear_hh(hidden, gates_ih) if is_low_precision else linear_hh(hidden)
+    num_rows = len(blocks[0].gates)
+    single = len(blocks) == 1
+    pairs = [(gates_ih, gates_hh)] if single else zip(gates_ih.split(num_rows), gates_hh.split(num_rows), strict=True)
+    for block, (block_gates_ih, block_gates_hh) in zip(blocks, pairs, strict=True):
+        if is_low_precision:
+            block.gates.copy_(block_gates_hh)
+        else:
+            torch.add(block_gates_ih, block_gates_hh, out=block.gates)
+        pointwise(block)
+
+
+def lstm_backward(
+    inputs: Tensor,
+    hidden: Tensor,
+    cell: Tensor,
+    layer: LSTMLayerParams,
+    batch_sizes: Sequence[int],
+    outputs: Tensor,
+    saved: Sequence[Tensor],
+    grad: LSTMOutput,
+    needs_grad: LSTMGradients,
+) -> LSTMGradients:
+    """Compute the gradients of the arguments of `lstm_forward`, which are the first five arguments.
+
+    Args:
+        outputs: Outputs of `lstm_forward`, [D, N, H].
+        saved: Saved activations that `lstm_forward` returned.
+        grad: Gradients of the results of `lstm_forward`.
+        needs_grad: Flags of the gradients that are needed. Those of inputs and weights each cost one product over all
+            steps.
+    """
+    directions = [
+        _backward_direction(
+            inputs[direction],
+            hidden[direction],
+            cell[direction],
+            layer,
+            direction,
+            batch_sizes,
+            outputs[direction],
+            SavedActivations(*saved[3 * direction : 3 * direction + 3]),
+            LSTMOutput(*(tensor[direction] for tensor in grad)),
+            needs_grad,
+        )
+        for direction in range(len(inputs))
+    ]
+    grads = LSTMGradients(*zip(*directions, strict=True))
+    return grads._replace(
+        inputs=torch.stack(grads.inputs) if needs_grad.inputs else None,
+        hidden=torch.stack(grads.hidden).to(hidden.dtype) if needs_grad.hidden else None,
+        cell=torch.stack(grads.cell).to(cell.dtype) if needs_grad.cell else None,
     )
 
 
-class FastLstm(torch.autograd.Function):
-    """`run_forward` and `run_backward` as one differentiable function of one direction."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        inputs: Tensor,
-        hidden: Tensor,
-        cell: Tensor,
-        input_weight: Tensor,
-        state_weight: Tensor,
-        bias: Tensor,
-        projection: Tensor | None,
-        batch_sizes: list[int],
-        cell_clip: float | None,
-        projection_clip: float | None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        direction = Direction(input_weight, state_weight, bias, projection, cell_clip, projection_clip)
-        outputs, last_hidden, last_cell, trace = run_forward(inputs, batch_sizes, direction, hidden, cell, keep=True)
-        weights = (input_weight, state_weight, bias, projection)
-        ctx.save_for_backward(inputs, outputs, hidden, cell, *weights, *(trace or ()))
-        ctx.settings = (batch_sizes, cell_clip, projection_clip)
-        return outputs, last_hidden, last_cell
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_outputs: Tensor, grad_hidden: Tensor, grad_cell: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, outputs, hidden, cell, input_weight, state_weight, bias, projection, *kept = ctx.saved_tensors
-        batch_sizes, cell_clip, projection_clip = ctx.settings
-        direction = Direction(input_weight, state_weight, bias, projection, cell_clip, projection_clip)
-        wanted = Gradients(*ctx.needs_input_grad[:7])
-        kept, grads = Trace(*kept), (grad_outputs, grad_hidden, grad_cell)
-        with torch.autocast(inputs.device.type, enabled=False):
-            result = run_backward(inputs, outputs, hidden, cell, batch_sizes, direction, kept, *grads, wanted)
-        states = (result.hidden.to(hidden.dtype), result.cell.to(cell.dtype))
-        weights = (result.input_weight, result.state_weight, result.bias, result.projection)
-        return (result.inputs, *states, *weights, None, None, None)
-
-
-def run_direction(
+def _backward_direction(
     inputs: Tensor,
     hidden: Tensor,
     cell: Tensor,
-    input_weight: Tensor,
-    state_weight: Tensor,
-    bias: Tensor,
-    projection: Tensor | None,
-    batch_sizes: list[int],
-    cell_clip: float | None,
-    projection_clip: float | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Outputs [N, H], final hidden and cell, with gradients where they are wanted and without their cost elsewhere."""
-    tensors = (inputs, hidden, cell, input_weight, state_weight, bias, projection)
-    if wants_gradients(tensors):
-        return FastLstm.apply(*tensors, batch_sizes, cell_clip, projection_clip)
-    direction = Direction(input_weight, state_weight, bias, projection, cell_clip, projection_clip)
-    return run_forward(inputs, batch_sizes, direction, hidden, cell, keep=False)[:3]
+    layer: LSTMLayerParams,
+    direction: int,
+    batch_sizes: Sequence[int],
+    outputs: Tensor,
+    saved: SavedActivations,
+    grad: LSTMOutput,
+    needs_grad: LSTMGradients,
+) -> LSTMGradients:
+    """Compute the gradients of one direction: `lstm_backward` with tensors that lack the first dimension."""
+    dtype, cell_size = inputs.dtype, cell.shape[1]
+    weight_ih, weight_hh = layer.weight_ih[direction], layer.weight_hh[direction]
+    weight_hr = None if layer.weight_hr is None else layer.weight_hr[direction]
+    projection_clip = None if weight_hr is None else layer.projection_clip
+    grad_hidden, grad_cell = grad.hidden.to(dtype, copy=True), grad.cell.to(saved.cells.dtype, copy=True)
+    grad_gates = torch.empty_like(saved.gates, dtype=dtype)
+    grad_outputs_total = torch.empty_like(outputs)
+    # Do not cache: the optimizer changes the weights before the next backward pass.
+    linear_hh = prepack(weight_hh.T, cache=False)
+    linear_hr = None if weight_hr is None else prepack(weight_hr.T, cache=False)
+    stop = len(inputs)
+    for step in range(len(batch_sizes) - 1, -1, -1):
+        step_batch_size = batch_sizes[step]
+        step_rows = slice(stop - step_batch_size, stop)
+        stop -= step_batch_size
+        first = stop - batch_sizes[step - 1]
+        previous_cell = saved.cells[first : first + step_batch_size] if step else cell[:step_batch_size]
+        grad_output = torch.add(
+            grad.outputs[step_rows], grad_hidden[:step_batch_size], out=grad_outputs_total[step_rows]
+        )
+        if projection_clip:
+            aten.hardtanh_backward.grad_input(
+                grad_output, outputs[step_rows], -projection_clip, projection_clip, grad_input=grad_output
+            )
+        grad_pre_projection = grad_output if linear_hr is None else linear_hr(grad_output)
+        input_gate, forget_gate, cell_gate, output_gate = saved.gates[step_rows].split(cell_size, dim=1)
+        tanh_cell = torch.tanh(saved.cells[step_rows])
+        grad_pre_projection = grad_pre_projection.to(tanh_cell.dtype)
+        grad_step_cell = grad_cell[:step_batch_size]
+        grad_step_cell.add_(aten.tanh_backward(grad_pre_projection * output_gate, tanh_cell))
+        if layer.cell_clip:
+            aten.hardtanh_backward.grad_input(
+                grad_step_cell, saved.cells[step_rows], -layer.cell_clip, layer.cell_clip, grad_input=grad_step_cell
+            )
+        parts = [
+            aten.sigmoid_backward(grad_step_cell * cell_gate, input_gate),
+            aten.sigmoid_backward(grad_step_cell * previous_cell, forget_gate),
+            aten.tanh_backward(grad_step_cell * input_gate, cell_gate),
+            aten.sigmoid_backward(grad_pre_projection * tanh_cell, output_gate),
+        ]
+        grad_step_gates = grad_gates[step_rows]
+        for part, target in zip(parts, grad_step_gates.split(cell_size, dim=1), strict=True):
+            target.copy_(part)
+        grad_step_cell.mul_(forget_gate)
+        grad_hidden[:step_batch_size] = linear_hh(grad_step_gates)
+    grad_weight_hh = grad_weight_hr = None
+    if needs_grad.weight_hh:
+        grad_weight_hh = grad_gates.T @ previous_states(hidden.to(dtype), outputs, batch_sizes)
+    if needs_grad.weight_hr and saved.pre_projection is not None:
+        grad_weight_hr = grad_outputs_total.T @ saved.pre_projection.to(dtype)
+    return LSTMGradients(
+        inputs=grad_gates @ weight_ih if needs_grad.inputs else None,
+        hidden=grad_hidden,
+        cell=grad_cell,
+        weight_ih=grad_gates.T @ inputs if needs_grad.weight_ih else None,
+        weight_hh=grad_weight_hh,
+        bias=grad_gates.sum(0) if needs_grad.bias else None,
+        weight_hr=grad_weight_hr,
+    )
+
+
+PACKED = LSTMImplementation(lstm_forward, lstm_backward)

@@ -1,284 +1,251 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The recurrence of one biLM layer: LSTMs with a projected, clipped output, over packed sentences.
+"""LSTM of one biLM layer: projected, clipped LSTM over packed sentences, with several implementations.
 
-Every implementation has the signature of `projected_lstm`; `reference` states the mathematics.
+`lstm_eager` defines the function that every implementation computes. To add an implementation, write a forward and a
+backward function with the signatures of `LSTMImplementation`, and add an entry to `IMPLEMENTATIONS`.
 
-Packed means: sentences by falling length, time step after time step, no padding. Step t holds
-one row for each of the `batch_sizes[t]` sentences longer than t; N is the sum of `batch_sizes`.
-Each direction reads its own stream, so that the backward direction runs from left to right here too.
+Packed means: sentences sorted by decreasing length, concatenated step by step, without padding. Step t holds one row
+for each of the `batch_sizes[t]` sentences that are longer than t. N is the sum of `batch_sizes`. Each direction has its
+own inputs in its own order of time, so the backward direction also runs from left to right here.
+
+Shapes: D directions, N packed tokens, C cell size, H output size.
+
+References: Peters et al. 2018, "Deep contextualized word representations" (arXiv:1802.05365); Sak et al. 2014, "Long
+short-term memory based recurrent neural network architectures for large vocabulary speech recognition"
+(arXiv:1402.1128).
 """
 
 from collections.abc import Callable, Sequence
-from itertools import chain
-from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .linear_elmo import can_quantize, wants_gradients
-from .lstm_cpu_elmo import Direction, run_direction, run_forward
-from .lstm_ops_elmo import lstm
-from .lstm_triton_elmo import obstacle, run_layer
+from .linear_elmo import any_requires_grad, has_int8_linear
+from .lstm_common_elmo import LSTMLayerParams, LSTMOutput, flatten_params, lstm, stack_outputs
+from .lstm_cpu_elmo import PACKED
+from .lstm_ops_elmo import lstm_op
+from .lstm_triton_elmo import TRITON, unsupported_reason
 
-
-class LstmWeights(NamedTuple):
-    """One direction's matrices, gate blocks in the order input, forget, new, output."""
-
-    input: Tensor  # [4C, input size]
-    state: Tensor  # [4C, H]
-    bias: Tensor  # [4C], the constant forget bias not included
-    projection: Tensor | None  # [H, C], or None where the output is the C gated cells themselves
-
-
-class LstmOptions(NamedTuple):
-    """What the weights do not say; the fields are those of `ElmoConfig`."""
-
-    cell_clip: float | None
-    projection_clip: float | None  # has no effect without a projection, as in TensorFlow
-    forget_bias: float
-
-
-class LstmResult(NamedTuple):
-    outputs: Tensor  # [directions, N, H]
-    hidden: Tensor  # [directions, batch, H], after each sentence's last step
-    cell: Tensor  # [directions, batch, C]
-
-
-Implementation = Callable[[Tensor, Sequence[int], Sequence[LstmWeights], Tensor, Tensor, LstmOptions], LstmResult]
+INT8 = "int8"  # the only value of `weight_dtype` besides None
 
 
 def projected_lstm(
     inputs: Tensor,
-    batch_sizes: Sequence[int] | Tensor,
-    weights: Sequence[LstmWeights],
     hidden: Tensor,
     cell: Tensor,
-    options: LstmOptions,
+    layer: LSTMLayerParams,
+    batch_sizes: Sequence[int] | Tensor,
     implementation: str = "auto",
-) -> LstmResult:
-    """Run one layer (Peters et al. 2018, section 3.1; clipping and projection: Sak et al. 2014).
+) -> LSTMOutput:
+    """Run one LSTM layer (Peters et al. 2018, section 3.1; clipping and projection: Sak et al. 2014).
 
     Args:
-        inputs: [directions, N, input size], packed, each direction in its own order of time.
-        batch_sizes: number of sentences alive at each step, never rising. Given as a tensor [steps] on the CPU, the
-            recurrence is one operator of a graph that `torch.compile` makes; otherwise it stays outside.
-        weights: one entry a direction.
-        hidden, cell: initial states [directions, batch, H] and [directions, batch, C] of the sorted sentences. The
-            cell's dtype is the one that the state is kept in.
-        implementation: a key of `IMPLEMENTATIONS`, or `"auto"` for the fastest that can run.
+        inputs: Packed inputs, [D, N, input_size], each direction in its own order of time.
+        hidden: Initial hidden state of the sorted sentences, [D, batch, H].
+        cell: Initial cell state, [D, batch, C]. Its dtype is the dtype in which the cell state is accumulated.
+        layer: Weights and options.
+        batch_sizes: Number of active sentences at each step, non-increasing. If it is a tensor [steps] on the CPU,
+            `torch.compile` includes the LSTM in its graph as one operator; otherwise it breaks the graph.
+        implementation: Key of `IMPLEMENTATIONS`, or `"auto"` for the fastest one that supports the tensors.
 
     Raises:
-        ValueError: if the implementation is unknown, or cannot run where the tensors are.
+        ValueError: If the implementation or the weight dtype is unknown, or does not support the tensors.
     """
-    implementation = _choose(implementation, inputs.device, _compute_dtype(inputs))
-    if torch.compiler.is_compiling() and isinstance(batch_sizes, Tensor) and implementation in ("cpu", "cuda"):
-        return _as_operator(inputs, batch_sizes, weights, hidden, cell, options, implementation)
-    return _run(inputs, batch_sizes, weights, hidden, cell, options, implementation)
+    implementation = _select_implementation(implementation, layer.weight_dtype, inputs.device, _autocast_dtype(inputs))
+    has_operator = implementation != "eager" and layer.weight_dtype is None
+    if has_operator and torch.compiler.is_compiling() and isinstance(batch_sizes, Tensor):
+        return _call_custom_op(inputs, hidden, cell, layer, batch_sizes, implementation)
+    return _run(inputs, hidden, cell, layer, batch_sizes, implementation)
 
 
 @torch.compiler.assume_constant_result
-def _choose(implementation: str, device: torch.device, dtype: torch.dtype) -> str:
-    """The key of an implementation that can run."""
+def _select_implementation(
+    implementation: str, weight_dtype: str | None, device: torch.device, dtype: torch.dtype
+) -> str:
+    """Return the key of an implementation that supports the tensors, or raise a ValueError."""
+    if implementation not in ("auto", *IMPLEMENTATIONS):
+        names = ", ".join(repr(name) for name in ["auto", *IMPLEMENTATIONS])
+        raise ValueError(f"Expected `lstm_implementation` to be one of {names}, got {implementation!r}.")
+    if weight_dtype is not None:
+        _check_int8(implementation, weight_dtype, device)
+        return "packed"
     if implementation == "auto" and device.type == "cpu":
-        return "cpu"
+        return "packed"
     if implementation == "auto":
-        return "reference" if obstacle(device, dtype) else "cuda"
-    if implementation not in IMPLEMENTATIONS:
-        known = ", ".join(repr(name) for name in ["auto", *IMPLEMENTATIONS])
-        raise ValueError(f"recurrence must be one of {known}; got {implementation!r}.")
-    if implementation in ("cpu", "int8") and device.type != "cpu":
-        raise ValueError(f"recurrence {implementation!r} needs tensors on a CPU; got {device.type}.")
-    if implementation == "int8" and not can_quantize():
-        raise ValueError("recurrence 'int8' needs a PyTorch that can multiply with weights of eight bits here.")
-    reason = obstacle(device, dtype) if implementation == "cuda" else None
+        return "eager" if unsupported_reason(device, dtype) else "triton"
+    if implementation == "packed" and device.type != "cpu":
+        raise ValueError(
+            f"Cannot use `lstm_implementation` 'packed': it requires tensors on a CPU, got {device.type}. Use 'auto'."
+        )
+    reason = unsupported_reason(device, dtype) if implementation == "triton" else None
     if reason is not None:
-        raise ValueError(f"recurrence 'cuda' {reason}.")
+        raise ValueError(f"Cannot use `lstm_implementation` 'triton': {reason}. Use 'auto'.")
     return implementation
 
 
-@torch.compiler.disable  # a loop over as many steps as the text has words is nothing to trace
+def _check_int8(implementation: str, weight_dtype: str, device: torch.device) -> None:
+    if weight_dtype != INT8:
+        raise ValueError(f"Expected `lstm_weight_dtype` to be None or 'int8', got {weight_dtype!r}.")
+    if implementation not in ("auto", "packed"):
+        raise ValueError(
+            f"Cannot use `lstm_implementation` {implementation!r} with int8 weights. "
+            "Use 'auto' or 'packed', or set `lstm_weight_dtype` to None."
+        )
+    if device.type != "cpu":
+        raise ValueError(
+            f"Cannot use int8 LSTM weights: they require tensors on a CPU, got {device.type}. "
+            "Move the model to the CPU, or set `lstm_weight_dtype` to None."
+        )
+    if not has_int8_linear():
+        raise ValueError(
+            "Cannot use int8 LSTM weights: this PyTorch has no working int8 linear function for this CPU. "
+            "Set `lstm_weight_dtype` to None."
+        )
+
+
+@torch.compiler.disable  # tracing would unroll the loop over steps
 def _run(
     inputs: Tensor,
+    hidden: Tensor,
+    cell: Tensor,
+    layer: LSTMLayerParams,
     batch_sizes: Sequence[int] | Tensor,
-    weights: Sequence[LstmWeights],
-    hidden: Tensor,
-    cell: Tensor,
-    options: LstmOptions,
     implementation: str,
-) -> LstmResult:
-    sizes = batch_sizes.tolist() if isinstance(batch_sizes, Tensor) else batch_sizes
-    return IMPLEMENTATIONS[implementation](inputs, sizes, weights, hidden, cell, options)
+) -> LSTMOutput:
+    sizes = batch_sizes.tolist() if isinstance(batch_sizes, Tensor) else list(batch_sizes)
+    return IMPLEMENTATIONS[implementation](inputs, hidden, cell, layer, sizes)
 
 
-def reference(
+def lstm_eager(
+    inputs: Tensor, hidden: Tensor, cell: Tensor, layer: LSTMLayerParams, batch_sizes: Sequence[int]
+) -> LSTMOutput:
+    """Run the layer in plain PyTorch, step by step and direction by direction; autograd derives the gradients."""
+    return stack_outputs(
+        [
+            _eager_direction(inputs[direction], hidden[direction], cell[direction], layer, direction, batch_sizes)
+            for direction in range(len(inputs))
+        ]
+    )
+
+
+def _eager_direction(
     inputs: Tensor,
-    batch_sizes: Sequence[int],
-    weights: Sequence[LstmWeights],
     hidden: Tensor,
     cell: Tensor,
-    options: LstmOptions,
-) -> LstmResult:
-    """Plain PyTorch, differentiable: one step after another, one direction after the other."""
-    directions = [
-        _run_direction(inputs[d], batch_sizes, weights[d], hidden[d], cell[d], options) for d in range(len(weights))
-    ]
-    return _join(directions)
-
-
-def _join(directions: Sequence[tuple[Tensor, ...]]) -> LstmResult:
-    """Outputs and final states of each direction as one result."""
-    return LstmResult(*(torch.stack(parts) for parts in zip(*directions, strict=True)))
-
-
-def _run_direction(
-    inputs: Tensor,
+    layer: LSTMLayerParams,
+    direction: int,
     batch_sizes: Sequence[int],
-    weights: LstmWeights,
-    hidden: Tensor,
-    cell: Tensor,
-    options: LstmOptions,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    # The inputs are known in advance, so their share of the gates is one product over all steps.
-    input_gates = F.linear(inputs, weights.input, weights.bias).split(list(batch_sizes))
+    # The inputs are known in advance, so their contribution to the gates is one product over all steps.
+    all_gates_ih = F.linear(inputs, layer.weight_ih[direction], layer.bias[direction]).split(list(batch_sizes))
+    weight_hh = layer.weight_hh[direction]
+    weight_hr = None if layer.weight_hr is None else layer.weight_hr[direction]
     outputs: list[Tensor] = []
-    ended: list[tuple[Tensor, Tensor]] = []  # final states, shortest sentences first
-    for gates in input_gates:
-        live = len(gates)
-        if live < len(hidden):
-            ended.append((hidden[live:], cell[live:]))
-            hidden, cell = hidden[:live], cell[:live]
-        # Low precision suffices for products, not for a sum that runs over a whole sentence.
-        gates = (gates + F.linear(hidden.to(inputs.dtype), weights.state)).to(cell.dtype)
-        input_gate, forget_gate, new, output_gate = gates.chunk(4, dim=1)
-        cell = torch.sigmoid(forget_gate + options.forget_bias) * cell + torch.sigmoid(input_gate) * torch.tanh(new)
-        if options.cell_clip:
-            cell = cell.clamp(-options.cell_clip, options.cell_clip)
+    final_states: list[tuple[Tensor, Tensor]] = []  # shortest sentences first
+    for gates_ih in all_gates_ih:
+        step_batch_size = len(gates_ih)
+        if step_batch_size < len(hidden):
+            final_states.append((hidden[step_batch_size:], cell[step_batch_size:]))
+            hidden, cell = hidden[:step_batch_size], cell[:step_batch_size]
+        # Accumulate the cell state in the state's dtype; low precision is sufficient for the products only.
+        gates = (gates_ih + F.linear(hidden.to(inputs.dtype), weight_hh)).to(cell.dtype)
+        input_gate, forget_gate, cell_gate, output_gate = gates.chunk(4, dim=1)
+        forget_gate = torch.sigmoid(forget_gate + layer.forget_bias)
+        cell = forget_gate * cell + torch.sigmoid(input_gate) * torch.tanh(cell_gate)
+        if layer.cell_clip:
+            cell = cell.clamp(-layer.cell_clip, layer.cell_clip)
         hidden = (torch.sigmoid(output_gate) * torch.tanh(cell)).to(inputs.dtype)
-        if weights.projection is not None:
-            hidden = F.linear(hidden, weights.projection)
-            if options.projection_clip:
-                hidden = hidden.clamp(-options.projection_clip, options.projection_clip)
+        if weight_hr is not None:
+            hidden = F.linear(hidden, weight_hr)
+            if layer.projection_clip:
+                hidden = hidden.clamp(-layer.projection_clip, layer.projection_clip)
         outputs.append(hidden)
-    ended.append((hidden, cell))
-    final_hidden, final_cell = (torch.cat(states) for states in zip(*reversed(ended), strict=True))
-    # Without a single step the result is empty, of the state's size.
+    final_states.append((hidden, cell))
+    final_hidden, final_cell = (torch.cat(states) for states in zip(*reversed(final_states), strict=True))
+    # Without any step the outputs are empty, with the size of the hidden state.
     return torch.cat(outputs) if outputs else hidden.new_zeros(0, hidden.shape[1]), final_hidden, final_cell
 
 
-def _compute_dtype(inputs: Tensor) -> torch.dtype:
-    """The dtype of products with `inputs`, which autocast may lower."""
+def lstm_packed(
+    inputs: Tensor, hidden: Tensor, cell: Tensor, layer: LSTMLayerParams, batch_sizes: Sequence[int]
+) -> LSTMOutput:
+    """Run the layer with `lstm_cpu_elmo`: prepacked weights, in-place operations, and a custom backward pass."""
+    if layer.weight_dtype == INT8:
+        return _lstm_int8(inputs, hidden, cell, layer, batch_sizes)
+    inputs, layer = _cast_params(inputs, layer)
+    with torch.autocast(inputs.device.type, enabled=False):
+        return lstm(PACKED, inputs, hidden, cell, layer, batch_sizes)
+
+
+def _lstm_int8(
+    inputs: Tensor, hidden: Tensor, cell: Tensor, layer: LSTMLayerParams, batch_sizes: Sequence[int]
+) -> LSTMOutput:
+    """Run the layer with int8 weights and bfloat16 products, without gradients."""
+    if any_requires_grad([inputs, hidden, cell, *flatten_params(layer)]):
+        raise ValueError(
+            "Int8 LSTM weights do not support gradients. "
+            "Use `torch.no_grad()`, or load the model in float32 to train it."
+        )
+    dtype = inputs.dtype
+    inputs, layer = _cast_params(inputs, layer)
+    with torch.autocast(inputs.device.type, enabled=False):
+        output = lstm(PACKED, inputs.to(torch.bfloat16), hidden, cell, layer, batch_sizes)
+    return LSTMOutput(output.outputs.to(dtype), output.hidden.to(dtype), output.cell)
+
+
+def lstm_triton(
+    inputs: Tensor, hidden: Tensor, cell: Tensor, layer: LSTMLayerParams, batch_sizes: Sequence[int]
+) -> LSTMOutput:
+    """Run the layer with `lstm_triton_elmo`: all directions in one batch, one Triton kernel per step."""
+    inputs, layer = _cast_params(inputs, layer)
+    with torch.autocast(inputs.device.type, enabled=False):
+        return lstm(TRITON, inputs, hidden, cell, layer, batch_sizes)
+
+
+def _call_custom_op(
+    inputs: Tensor, hidden: Tensor, cell: Tensor, layer: LSTMLayerParams, batch_sizes: Tensor, implementation: str
+) -> LSTMOutput:
+    """Run `lstm_packed` or `lstm_triton` as one operator of a graph of `torch.compile`."""
+    inputs, layer = _cast_params(inputs, layer)
+    weights = flatten_params(layer)
+    save_for_backward = any_requires_grad([inputs, hidden, cell, *weights])
+    clips = (layer.cell_clip, layer.projection_clip)
+    with torch.autocast(inputs.device.type, enabled=False):
+        result = lstm_op(implementation, inputs, hidden, cell, batch_sizes, weights, *clips, save_for_backward)
+    return LSTMOutput(*result[:3])
+
+
+def _autocast_dtype(inputs: Tensor) -> torch.dtype:
+    """Return the dtype of matrix products with `inputs`, which autocast can lower."""
     device = inputs.device.type
     if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)
     return inputs.dtype
 
 
-def _cast(
-    inputs: Tensor, weights: Sequence[LstmWeights], forget_bias: float
-) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor, Tensor | None]]]:
-    """Inputs and matrices in the dtype of products, the forget bias added to the bias."""
-    dtype = _compute_dtype(inputs)
-    matrices = []
-    for input_weight, state_weight, bias, projection in weights:
-        cells = len(bias) // 4
+def _cast_params(inputs: Tensor, layer: LSTMLayerParams) -> tuple[Tensor, LSTMLayerParams]:
+    """Cast inputs and weights to the dtype of matrix products, and add the forget bias to the bias."""
+    dtype = _autocast_dtype(inputs)
+    biases = []
+    for bias in layer.bias:
+        cell_size = len(bias) // 4
         bias = bias.to(dtype)
-        bias = bias + F.pad(bias.new_full((cells,), forget_bias), (cells, 2 * cells))
-        projection = None if projection is None else projection.to(dtype)
-        matrices.append((input_weight.to(dtype), state_weight.to(dtype), bias, projection))
-    return inputs.to(dtype), matrices
+        forget_bias = F.pad(bias.new_full((cell_size,), layer.forget_bias), (cell_size, 2 * cell_size))
+        biases.append(bias + forget_bias)
+    weight_hr = None if layer.weight_hr is None else tuple(weight.to(dtype) for weight in layer.weight_hr)
+    return inputs.to(dtype), LSTMLayerParams(
+        weight_ih=tuple(weight.to(dtype) for weight in layer.weight_ih),
+        weight_hh=tuple(weight.to(dtype) for weight in layer.weight_hh),
+        bias=tuple(biases),
+        weight_hr=weight_hr,
+        cell_clip=layer.cell_clip,
+        projection_clip=layer.projection_clip,
+        forget_bias=0.0,
+        weight_dtype=layer.weight_dtype,
+    )
 
 
-def _stack(matrices: Sequence[Sequence[Any]]) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Each matrix of all directions as one tensor."""
-    input_weight, state_weight, bias, projection = zip(*matrices, strict=True)
-    stacked = None if projection[0] is None else torch.stack(projection)
-    return torch.stack(input_weight), torch.stack(state_weight), torch.stack(bias), stacked
+Implementation = Callable[[Tensor, Tensor, Tensor, LSTMLayerParams, Sequence[int]], LSTMOutput]
 
-
-def cpu(
-    inputs: Tensor,
-    batch_sizes: Sequence[int],
-    weights: Sequence[LstmWeights],
-    hidden: Tensor,
-    cell: Tensor,
-    options: LstmOptions,
-) -> LstmResult:
-    """`lstm_cpu_elmo`: packed products, work in place, a backward pass of its own."""
-    inputs, matrices = _cast(inputs, weights, options.forget_bias)
-    clips = (options.cell_clip, options.projection_clip)
-    with torch.autocast(inputs.device.type, enabled=False):
-        directions = [
-            run_direction(inputs[d], hidden[d], cell[d], *matrices[d], list(batch_sizes), *clips)
-            for d in range(len(weights))
-        ]
-    return _join(directions)
-
-
-def int8(
-    inputs: Tensor,
-    batch_sizes: Sequence[int],
-    weights: Sequence[LstmWeights],
-    hidden: Tensor,
-    cell: Tensor,
-    options: LstmOptions,
-) -> LstmResult:
-    """`cpu` with weights of eight bits and products in bfloat16; no gradients.
-
-    Raises:
-        ValueError: if gradients are wanted.
-    """
-    if wants_gradients([inputs, hidden, cell, *chain(*weights)]):
-        raise ValueError("recurrence 'int8' has no gradients; call the model under torch.no_grad().")
-    dtype = inputs.dtype
-    inputs, matrices = _cast(inputs, weights, options.forget_bias)
-    rows = inputs.to(torch.bfloat16)
-    directions = []
-    with torch.autocast(inputs.device.type, enabled=False):
-        for d, matrix in enumerate(matrices):
-            direction = Direction(*matrix, options.cell_clip, options.projection_clip, quantized=True)
-            directions.append(run_forward(rows[d], list(batch_sizes), direction, hidden[d], cell[d], keep=False)[:3])
-    result = _join(directions)
-    return LstmResult(result.outputs.to(dtype), result.hidden.to(dtype), result.cell)
-
-
-def cuda(
-    inputs: Tensor,
-    batch_sizes: Sequence[int],
-    weights: Sequence[LstmWeights],
-    hidden: Tensor,
-    cell: Tensor,
-    options: LstmOptions,
-) -> LstmResult:
-    """`lstm_triton_elmo`: both directions as one batch, each step's element-wise work in one Triton kernel."""
-    inputs, matrices = _cast(inputs, weights, options.forget_bias)
-    stacked = _stack(matrices)
-    clips = (options.cell_clip, options.projection_clip)
-    with torch.autocast(inputs.device.type, enabled=False):
-        return LstmResult(*run_layer(inputs, hidden, cell, *stacked, list(batch_sizes), *clips))
-
-
-def _as_operator(
-    inputs: Tensor,
-    batch_sizes: Tensor,
-    weights: Sequence[LstmWeights],
-    hidden: Tensor,
-    cell: Tensor,
-    options: LstmOptions,
-    implementation: str,
-) -> LstmResult:
-    """`cpu` or `cuda` by way of `lstm_ops_elmo`, for `torch.compile`."""
-    inputs, matrices = _cast(inputs, weights, options.forget_bias)
-    keep = wants_gradients([inputs, hidden, cell, *chain(*matrices)])
-    settings = (options.cell_clip, options.projection_clip, keep)
-    with torch.autocast(inputs.device.type, enabled=False):
-        if implementation == "cuda":
-            return LstmResult(*lstm(True, inputs, hidden, cell, batch_sizes, *_stack(matrices), *settings)[:3])
-        directions = [
-            lstm(False, inputs[d], hidden[d], cell[d], batch_sizes, *matrices[d], *settings)[:3]
-            for d in range(len(weights))
-        ]
-    return _join(directions)
-
-
-IMPLEMENTATIONS: dict[str, Implementation] = {"reference": reference, "cpu": cpu, "cuda": cuda, "int8": int8}
+IMPLEMENTATIONS: dict[str, Implementation] = {"eager": lstm_eager, "packed": lstm_packed, "triton": lstm_triton}

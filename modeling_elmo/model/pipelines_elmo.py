@@ -1,8 +1,8 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""`pipeline("token-classification")` where a token is one word and a row of ids; says where each word stands.
+"""`pipeline("token-classification")` for ELMo, whose tokens are words with a row of ids each.
 
-The stock pipeline takes each token's id for one number, and gives offsets for tokenizers written in Rust alone. Once
-this file is imported, which loading a model does, the stock class makes this one where the tokenizer is ELMo's.
+The default pipeline expects one id per token and supports offsets only for fast tokenizers. Importing this module
+patches the default class: for an `ElmoTokenizer` it creates an `ElmoTokenClassificationPipeline`.
 """
 
 from collections.abc import Iterator
@@ -11,48 +11,54 @@ from typing import Any
 import torch
 from transformers import TokenClassificationPipeline
 
-_BY_SUBWORDS = ("first", "average", "max")  # ways to join pieces of words; here there are none
+# Strategies that merge subwords. ELMo's tokens are words, so they are equivalent to "simple".
+_SUBWORD_STRATEGIES = ("first", "average", "max")
 
 
-def _has_rows(tokenizer: Any) -> bool:
-    return type(tokenizer).__name__ == "ElmoTokenizer"  # also the class of a copy that came as remote code
+def _is_elmo_tokenizer(tokenizer: Any) -> bool:
+    # Compare names, because remote code defines a second class of this name.
+    return any(base.__name__ == "ElmoTokenizer" for base in type(tokenizer).__mro__)
 
 
 class ElmoTokenClassificationPipeline(TokenClassificationPipeline):
-    """Labels of words: `word`, `start` and `end` are those of the text given, whatever the aggregation strategy."""
+    """Token classification pipeline whose `word`, `start`, and `end` refer to the input text, for all strategies.
+
+    Raises:
+        TypeError: If `tokenizer` is not an `ElmoTokenizer`.
+    """
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         tokenizer = keywords.get("tokenizer")
-        if not _has_rows(tokenizer):
-            raise TypeError(f"tokenizer must be an ElmoTokenizer; got {type(tokenizer).__name__}.")
+        if not _is_elmo_tokenizer(tokenizer):
+            raise TypeError(f"Expected `tokenizer` to be an ElmoTokenizer, got {type(tokenizer).__name__}.")
         super().__init__(*arguments, **keywords)
 
     def _sanitize_parameters(self, **kwargs: Any) -> Any:
         strategy = kwargs.get("aggregation_strategy")
-        if str(getattr(strategy, "value", strategy)).lower() in _BY_SUBWORDS:
+        if str(getattr(strategy, "value", strategy)).lower() in _SUBWORD_STRATEGIES:
             kwargs["aggregation_strategy"] = "simple"
         return super()._sanitize_parameters(**kwargs)
 
     def preprocess(self, sentence: Any, offset_mapping: Any = None, **parameters: Any) -> Iterator[dict[str, Any]]:
-        """One sentence, a string or with `is_split_into_words` a list of words, to the model's inputs and spans."""
+        """Yield the model inputs and spans of one sentence, a list of words if `is_split_into_words`, else a string."""
         tokenizer: Any = self.tokenizer
-        words_given = parameters.get("is_split_into_words", False)
-        if words_given != isinstance(sentence, list):
-            expected = "a list of words" if words_given else "a string"
+        is_split_into_words = parameters.get("is_split_into_words", False)
+        if is_split_into_words != isinstance(sentence, list):
+            expected = "a list of words" if is_split_into_words else "a string"
             raise ValueError(
-                f"with is_split_into_words={words_given} a sentence must be {expected}; got {type(sentence).__name__}."
+                f"Expected {expected} with `is_split_into_words={is_split_into_words}`, got {type(sentence).__name__}."
             )
         inputs = dict(
             tokenizer(
                 [sentence],
-                is_split_into_words=words_given,
+                is_split_into_words=is_split_into_words,
                 return_tensors="pt",
                 return_special_tokens_mask=True,
-                return_offsets_mapping=not words_given,
+                return_offsets_mapping=not is_split_into_words,
                 **parameters.get("tokenizer_params", {}),
             )
         )
-        if words_given:
+        if is_split_into_words:
             delimiter, spans, start = parameters.get("delimiter", " "), [], 0
             for word in sentence:
                 spans.append((start, start + len(word)))
@@ -71,7 +77,7 @@ class ElmoTokenClassificationPipeline(TokenClassificationPipeline):
         *arguments: Any,
         **keywords: Any,
     ) -> list[dict[str, Any]]:
-        """The words with their scores and places; without padding and special tokens."""
+        """Return the words with scores and spans, without padding and special tokens."""
         return [
             {
                 "word": sentence[start:end],
@@ -82,24 +88,25 @@ class ElmoTokenClassificationPipeline(TokenClassificationPipeline):
                 "is_subword": False,
             }
             for index, (start, end) in enumerate(offset_mapping.tolist())
-            if not special_tokens_mask[index] and input_ids[index].any()  # a row of zeros is padding
+            if not special_tokens_mask[index] and input_ids[index].any()  # padding is a row of zeros
         ]
 
     def postprocess(self, all_outputs: Any, *arguments: Any, **keywords: Any) -> list[dict[str, Any]]:
-        """Entities in the text's own spelling, where transformers joins the words of a group by blanks."""
+        """Return entities as spelled in the text. transformers joins the words of a group with spaces."""
         entities = super().postprocess(all_outputs, *arguments, **keywords)
         for entity in entities:
             entity["word"] = all_outputs[0]["sentence"][entity["start"] : entity["end"]]
         return entities
 
 
-def _new_pipeline(cls: type, *arguments: Any, **keywords: Any) -> Any:
-    is_ours = cls is TokenClassificationPipeline and _has_rows(keywords.get("tokenizer"))
-    return object.__new__(ElmoTokenClassificationPipeline if is_ours else cls)
+def _dispatch_pipeline_class(cls: type, *arguments: Any, **keywords: Any) -> Any:
+    is_elmo = cls is TokenClassificationPipeline and _is_elmo_tokenizer(keywords.get("tokenizer"))
+    return object.__new__(ElmoTokenClassificationPipeline if is_elmo else cls)
 
 
-# `pipeline()` picks the class before it loads the model, so an entry in its registry would come too late for the first
-# model that brings its own code.
-TokenClassificationPipeline.__new__ = _new_pipeline
+# `pipeline()` picks the class before it loads the model's code, so an entry in its registry would come too late.
+# A reload or a second copy of this module, as remote code, finds `__new__` defined and leaves it as it is.
+if TokenClassificationPipeline.__new__ is object.__new__:
+    TokenClassificationPipeline.__new__ = _dispatch_pipeline_class
 
 __all__ = ["ElmoTokenClassificationPipeline"]

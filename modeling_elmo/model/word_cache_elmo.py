@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""A bounded memory of word vectors across batches: text repeats its words, and they need no context."""
+"""Bounded cache of context-independent word vectors across batches."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .linear_elmo import state_of
+from .linear_elmo import weight_fingerprint
 
 
 class CacheInfo(NamedTuple):
-    """Like `functools.lru_cache`'s, counted in distinct words of a batch."""
+    """Statistics with the fields of `functools.lru_cache`, counted in distinct words per batch."""
 
     hits: int
     misses: int
@@ -21,71 +21,74 @@ class CacheInfo(NamedTuple):
 
 
 class WordCache:
-    """Vectors by rows of character ids; the oldest go first, and all go when a weight changes. Safe in threads.
+    """Map from character-id rows to vectors.
+
+    It evicts the oldest entry first, is cleared when a weight changes, and is thread-safe.
 
     Args:
-        size: words that it holds at most.
+        size: Maximum number of words.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.hits = self.misses = 0
         self._lock = threading.Lock()
-        self._forget(None)
+        self._clear(None)
 
-    def _forget(self, state: Any) -> None:
-        self._state = state
+    def _clear(self, fingerprints: Any) -> None:
+        self._fingerprints = fingerprints
         self._slots: dict[bytes, int] = {}
         self._keys: list[bytes] = []  # by slot
         self._next = 0
         self._vectors: Tensor | None = None
 
     def info(self) -> CacheInfo:
-        """Hits, misses, and how full it is."""
+        """Return the numbers of hits, misses, and cached words."""
         return CacheInfo(self.hits, self.misses, self.size, len(self._slots))
 
     @torch.compiler.disable
     def lookup(self, ids: Tensor, encode: Callable[[Tensor], Tensor], weights: Iterable[Tensor]) -> Tensor:
-        """`encode(ids)` [n, P] for distinct rows ids [n, M], computed for the new ones among them only.
+        """Return `encode(ids)`, [n, P], computed only for the rows that are not cached.
 
         Args:
-            ids: on the CPU, one row at least.
-            encode: must give a row the same bits whatever rows stand beside it.
-            weights: what `encode` computes with.
+            ids: Distinct rows [n, M] on the CPU, at least one.
+            encode: Batch-invariant function: the result for a row must not depend on the other rows.
+            weights: All weights that `encode` uses.
         """
-        state = tuple(state_of(weight) for weight in weights)
+        fingerprints = tuple(weight_fingerprint(weight) for weight in weights)
         keys = [row.tobytes() for row in ids.numpy()]
         with self._lock:
             try:
-                if state != self._state:
-                    self._forget(state)
+                if fingerprints != self._fingerprints:
+                    self._clear(fingerprints)
                 return self._lookup(ids, keys, encode)
-            except BaseException:  # an interrupt too must not leave half of an update
-                self._forget(None)
+            except BaseException:  # an interrupt must not leave a partial update either
+                self._clear(None)
                 raise
 
     def _lookup(self, ids: Tensor, keys: list[bytes], encode: Callable[[Tensor], Tensor]) -> Tensor:
         slots = [self._slots.get(key, -1) for key in keys]
         missing = [index for index, slot in enumerate(slots) if slot < 0]
-        known = [index for index, slot in enumerate(slots) if slot >= 0]
-        self.hits += len(known)
+        cached = [index for index, slot in enumerate(slots) if slot >= 0]
+        self.hits += len(cached)
         self.misses += len(missing)
         if not missing and self._vectors is not None:
             return self._vectors[slots]
-        fresh = encode(ids[missing])
-        result = fresh.new_empty(len(keys), fresh.shape[1])
-        result[missing] = fresh
+        new_vectors = encode(ids[missing])
+        result = new_vectors.new_empty(len(keys), new_vectors.shape[1])
+        result[missing] = new_vectors
         if self._vectors is not None:
-            result[known] = self._vectors[[slots[index] for index in known]]
-        self._store([keys[index] for index in missing], fresh)
+            result[cached] = self._vectors[[slots[index] for index in cached]]
+        self._store([keys[index] for index in missing], new_vectors)
         return result
 
     def _store(self, keys: list[bytes], vectors: Tensor) -> None:
         keys, vectors = keys[-self.size :], vectors[-self.size :]
-        with torch.inference_mode(False):  # or the next call outside that mode could not write
+        # Tensors created in inference mode could not be modified outside that mode.
+        with torch.inference_mode(False):
             if self._vectors is None:
                 self._vectors = torch.empty(self.size, vectors.shape[1], dtype=vectors.dtype, device=vectors.device)
-            slots = [(self._next + number) % self.size for number in range(len(keys))]
+            slots = [(self._next + offset) % self.size for offset in range(len(keys))]
             self._vectors[slots] = vectors.clone()
         for slot, key in zip(slots, keys, strict=True):
             if slot < len(self._keys):

@@ -1,8 +1,8 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Between Spark's columns, as Arrow arrays, and lists of sentences: no Spark and no model in here.
+"""Conversion between Arrow arrays of Spark columns and lists of sentences. Needs neither Spark nor a model.
 
-Three kinds of input: `text` (a string column), `words` (array<string>) and `annotations` (Spark NLP's document and
-token columns). The first two give array<array<float>>, the last Spark NLP's annotations with embeddings.
+There are three input types: `text` (a string column), `words` (array<string>), and annotations (Spark NLP's document
+and token columns). The output is array<array<float>> for the first two, and Spark NLP's annotations for the third.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,8 @@ Floats = NDArray[np.float32]
 
 DOCUMENT, TOKEN, WORD_EMBEDDINGS = "document", "token", "word_embeddings"  # Spark NLP's annotator types
 
-_LARGEST_OFFSET = 2**31 - 1  # Spark's Arrow lists have 32-bit offsets
+# Spark's Arrow lists have 32-bit offsets.
+_MAX_OFFSET = 2**31 - 1
 _METADATA_KEYS = ("sentence", "token", "pieceId", "isWordStart", "isOOV")
 _FLOATS = pa.list_(pa.field("element", pa.float32(), nullable=False))
 _FIELDS = [
@@ -35,7 +36,7 @@ _FIELDS = [
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of annotated rows that lie in a sentence, sentence by sentence; every field has one value a token."""
+    """Tokens that belong to a sentence, in the order of the sentences. Each field has one value per token."""
 
     begins: Ints
     ends: Ints
@@ -44,119 +45,124 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What an Arrow batch of rows asks of the model.
+class SentenceColumns:
+    """Sentences of an Arrow batch of rows.
 
     Attributes:
-        sentences: the sentences that have words, row by row: texts, or lists of words.
-        firsts: [rows + 1] the first sentence of each row, then the number of sentences.
-        sizes: [sentences] numbers of words; for texts, which nothing has split yet, an estimate.
-        tokens: for annotations, what comes out again beside the vectors.
+        sentences: Sentences with at least one word, in the order of the rows: texts or lists of words.
+        sentence_offsets: Index of the first sentence of each row, then the number of sentences, [rows + 1].
+        num_words: Number of words per sentence, [sentences]. It is an estimate for texts, which are not split yet.
+        tokens: For annotations, the values that are copied to the output.
     """
 
     sentences: list[Any]
-    firsts: Ints
-    sizes: Ints
+    sentence_offsets: Ints
+    num_words: Ints
     tokens: Tokens | None = None
 
-    def chunks(self, words: int) -> Iterator[tuple[int, int]]:
-        """Bounds (start, stop) of consecutive rows with about `words` words together, at least one row each."""
-        total = np.concatenate(([0], np.cumsum(self.sizes)))[self.firsts]
+    def iter_chunks(self, chunk_words: int) -> Iterator[tuple[int, int]]:
+        """Yield bounds (start, stop) of consecutive rows with about `chunk_words` words, at least one row each."""
+        total = np.concatenate(([0], np.cumsum(self.num_words)))[self.sentence_offsets]
         start = 0
         while start < len(total) - 1:
-            stop = max(start + 1, int(np.searchsorted(total, total[start] + words, side="right")) - 1)
+            stop = max(start + 1, int(np.searchsorted(total, total[start] + chunk_words, side="right")) - 1)
             yield start, stop
             start = stop
 
 
-def read_texts(texts: pa.Array) -> Rows:
-    """A string column [rows]; null and blank rows have no sentence."""
+def read_texts(texts: pa.Array) -> SentenceColumns:
+    """Read a string column [rows]. Null, empty, and whitespace-only rows have no sentence."""
     strings = [text or "" for text in texts.to_pylist()]
-    present = np.array([not text.isspace() and text != "" for text in strings], np.int64)
-    sentences = [text for text, there in zip(strings, present.tolist(), strict=True) if there]
-    # Five characters a word: English has about that with its blanks.
-    sizes = np.array([len(text) // 5 + 1 for text in sentences], np.int64)
-    return Rows(sentences, _offsets(present), sizes)
+    has_sentence = np.array([not text.isspace() and text != "" for text in strings], np.int64)
+    sentences = [text for text, is_sentence in zip(strings, has_sentence.tolist(), strict=True) if is_sentence]
+    # English has about five characters per word, including the space.
+    num_words = np.array([len(text) // 5 + 1 for text in sentences], np.int64)
+    return SentenceColumns(sentences, _to_offsets(has_sentence), num_words)
 
 
-def read_words(lists: pa.Array) -> Rows:
-    """An array<string> column [rows]; null and empty rows have no sentence, a null word has no characters."""
-    lengths = _lengths(lists)
+def read_words(lists: pa.Array) -> SentenceColumns:
+    """Read an array<string> column [rows]. Null and empty rows have no sentence; a null word has no characters."""
+    lengths = _list_lengths(lists)
     words = [word or "" for word in lists.flatten().to_pylist()]
-    bounds = _offsets(lengths).tolist()
+    bounds = _to_offsets(lengths).tolist()
     sentences = [words[start:end] for start, end in pairwise(bounds) if end > start]
-    return Rows(sentences, _offsets((lengths > 0).astype(np.int64)), lengths[lengths > 0])
+    return SentenceColumns(sentences, _to_offsets((lengths > 0).astype(np.int64)), lengths[lengths > 0])
 
 
-def read_annotations(first: pa.Array, second: pa.Array, document_first: bool | None = None) -> Rows:
-    """Spark NLP's two columns, either first: a token belongs to each sentence that encloses it.
+def read_annotations(first: pa.Array, second: pa.Array, document_first: bool | None = None) -> SentenceColumns:
+    """Read the sentence and token columns of Spark NLP. A token belongs to each sentence that encloses it.
 
-    Tokens outside all sentences and sentences without tokens are left out, as Spark NLP does.
+    As in Spark NLP, tokens outside of all sentences and sentences without tokens are skipped.
 
     Args:
-        first, second: array<struct> columns [rows] with the fields begin, end, result and metadata.
-        document_first: whether `first` holds the sentences; None to read it off the annotations' types.
+        first: array<struct> column [rows] with the fields begin, end, result, and metadata.
+        second: Column of the same type.
+        document_first: Whether `first` holds the sentences. Defaults to the order of the annotations' types.
 
     Raises:
-        ValueError: if the types say that the two are not sentences and tokens.
+        ValueError: If the annotations' types are not those of sentences and tokens.
     """
     if document_first is None:
-        document_first = _document_first(first, second)
+        document_first = _is_document_first(first, second)
     documents, tokens = (first, second) if document_first else (second, first)
-    sentence_bounds, sentence_begins, sentence_ends, sentences = _annotations(documents)
+    sentence_bounds, sentence_begins, sentence_ends, sentences = _read_structs(documents)
     names = _sentence_names(sentences, sentence_bounds)
-    token_bounds, begins, ends, token_structs = _annotations(tokens)
+    token_bounds, begins, ends, token_structs = _read_structs(tokens)
     results = [result or "" for result in token_structs.field("result").to_pylist()]
 
-    kept: list[Ints] = []
-    kept_names: list[str] = []
-    sentences_a_row = np.zeros(len(first), np.int64)
+    token_indices: list[Ints] = []  # of each sentence
+    sentence_names: list[str] = []
+    sentences_per_row = np.zeros(len(first), np.int64)
     for row in range(len(first)):
         low, high = token_bounds[row], token_bounds[row + 1]
         order = low + np.argsort(begins[low:high], kind="stable")
         sorted_begins = begins[order]
         for sentence in range(sentence_bounds[row], sentence_bounds[row + 1]):
-            inside = slice(*np.searchsorted(sorted_begins, [sentence_begins[sentence], sentence_ends[sentence] + 1]))
-            members = np.sort(order[inside][ends[order[inside]] <= sentence_ends[sentence]])
-            if len(members):
-                kept.append(members)
-                kept_names.append(names[sentence])
-                sentences_a_row[row] += 1
+            begin, end = sentence_begins[sentence], sentence_ends[sentence]
+            starts_inside = order[slice(*np.searchsorted(sorted_begins, [begin, end + 1]))]
+            indices = np.sort(starts_inside[ends[starts_inside] <= end])
+            if len(indices):
+                token_indices.append(indices)
+                sentence_names.append(names[sentence])
+                sentences_per_row[row] += 1
 
-    sizes = np.array([len(members) for members in kept], np.int64)
-    flat = np.concatenate([*kept, np.zeros(0, np.int64)])
-    return Rows(
-        sentences=[[results[index] for index in members.tolist()] for members in kept],
-        firsts=_offsets(sentences_a_row),
-        sizes=sizes,
+    num_words = np.array([len(indices) for indices in token_indices], np.int64)
+    flat = np.concatenate([*token_indices, np.zeros(0, np.int64)])
+    return SentenceColumns(
+        sentences=[[results[index] for index in indices.tolist()] for indices in token_indices],
+        sentence_offsets=_to_offsets(sentences_per_row),
+        num_words=num_words,
         tokens=Tokens(
             begins=begins[flat],
             ends=ends[flat],
             results=[results[index] for index in flat.tolist()],
-            sentence_names=[name for name, size in zip(kept_names, sizes.tolist(), strict=True) for _ in range(size)],
+            sentence_names=np.repeat(np.array(sentence_names, object), num_words).tolist(),
         ),
     )
 
 
-def write_vectors(vectors: Floats, lengths: Sequence[int], firsts: Ints) -> pa.ListArray:
-    """Vectors of rows as array<array<float>>.
+def write_vectors(vectors: Floats, lengths: Sequence[int], sentence_offsets: Ints) -> pa.ListArray:
+    """Convert the vectors of rows to array<array<float>>.
 
     Args:
-        vectors: [words, dimension] the words of all sentences.
-        lengths: [sentences] numbers of words.
-        firsts: [rows + 1] the first sentence of each row, then the number of sentences.
+        vectors: Vectors of the words of all sentences, [words, dimension].
+        lengths: Number of words per sentence, [sentences].
+        sentence_offsets: See `SentenceColumns`.
     """
-    return pa.ListArray.from_arrays(_row_offsets(lengths, firsts), _float_lists(vectors))
+    return pa.ListArray.from_arrays(_row_offsets(lengths, sentence_offsets), _to_float_lists(vectors))
 
 
 def write_annotations(
-    vectors: Floats, lengths: Sequence[int], firsts: Ints, tokens: Tokens, first_token: int
+    vectors: Floats, lengths: Sequence[int], sentence_offsets: Ints, tokens: Tokens, first_token: int
 ) -> pa.ListArray:
-    """Vectors of rows as Spark NLP's annotations; arguments as for `write_vectors`.
+    """Convert the vectors of rows to Spark NLP's annotations.
 
     Args:
-        tokens: the tokens of the Arrow batch.
-        first_token: the one that the first vector belongs to.
+        vectors: See `write_vectors`.
+        lengths: See `write_vectors`.
+        sentence_offsets: See `SentenceColumns`.
+        tokens: Tokens of the Arrow batch.
+        first_token: Index of the token of the first vector.
     """
     count = len(vectors)
     part = slice(first_token, first_token + count)
@@ -175,66 +181,69 @@ def write_annotations(
         pa.MapArray.from_arrays(
             pa.array(map_offsets), pa.array(_METADATA_KEYS * count, pa.string()), pa.array(items, pa.string())
         ),
-        _float_lists(vectors),
+        _to_float_lists(vectors),
     ]
     annotations = pa.StructArray.from_arrays(columns, fields=_FIELDS)
-    return pa.ListArray.from_arrays(_row_offsets(lengths, firsts), annotations)
+    return pa.ListArray.from_arrays(_row_offsets(lengths, sentence_offsets), annotations)
 
 
-def _offsets(lengths: Ints) -> Ints:
+def _to_offsets(lengths: Ints) -> Ints:
     return np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
 
 
-def _lengths(lists: pa.Array) -> Ints:
+def _list_lengths(lists: pa.Array) -> Ints:
     return pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _annotations(column: pa.Array) -> tuple[Ints, Ints, Ints, pa.StructArray]:
-    """Bounds of the rows [rows + 1], begins and ends of the annotations, and the annotations themselves."""
-    structs = column.flatten()  # null rows have no part in it
-    places = [
+def _read_structs(column: pa.Array) -> tuple[Ints, Ints, Ints, pa.StructArray]:
+    """Return the row offsets [rows + 1], the begins and ends of the annotations, and the annotations."""
+    structs = column.flatten()  # without null rows
+    begins, ends = (
         pc.fill_null(pc.cast(structs.field(name), pa.int64()), -1).to_numpy(zero_copy_only=False)
         for name in ("begin", "end")
-    ]
-    return _offsets(_lengths(column)), places[0], places[1], structs
+    )
+    return _to_offsets(_list_lengths(column)), begins, ends, structs
 
 
 def _sentence_names(sentences: pa.StructArray, bounds: Ints) -> list[str]:
-    """Each sentence's number as Spark NLP writes it: what its metadata say, else its place in the row."""
-    places = (np.arange(len(sentences)) - np.repeat(bounds[:-1], np.diff(bounds))).tolist()
+    """Return the index of each sentence as Spark NLP writes it: from its metadata, else its position in the row."""
+    positions = (np.arange(len(sentences)) - np.repeat(bounds[:-1], np.diff(bounds))).tolist()
     if sentences.type.get_field_index("metadata") < 0:
-        return [str(place) for place in places]
+        return list(map(str, positions))
     metadata = sentences.field("metadata").to_pylist()
-    return [dict(pairs or ()).get("sentence") or str(place) for pairs, place in zip(metadata, places, strict=True)]
+    pairs = zip(metadata, positions, strict=True)
+    return [dict(entries or ()).get("sentence") or str(position) for entries, position in pairs]
 
 
-def _document_first(first: pa.Array, second: pa.Array) -> bool:
+def _is_document_first(first: pa.Array, second: pa.Array) -> bool:
     types = [_annotator_type(column) for column in (first, second)]
     if types[0] in (DOCUMENT, None) and types[1] in (TOKEN, None):
         return True
     if types[0] in (TOKEN, None) and types[1] in (DOCUMENT, None):
         return False
-    raise ValueError(f"one input column must hold {DOCUMENT!r} and one {TOKEN!r} annotations; got {types}.")
+    raise ValueError(f"Expected one column of {DOCUMENT!r} and one of {TOKEN!r} annotations, got {types}.")
 
 
 def _annotator_type(column: pa.Array) -> str | None:
+    """Return the type of the first annotation, or None if there is none."""
     structs = column.flatten()
     if not len(structs) or structs.type.get_field_index("annotatorType") < 0:
         return None
     return structs.field("annotatorType")[0].as_py()
 
 
-def _row_offsets(lengths: Sequence[int], firsts: Ints) -> pa.Array:
-    return pa.array(_offsets(np.array(lengths, np.int64))[firsts].astype(np.int32))
+def _row_offsets(lengths: Sequence[int], sentence_offsets: Ints) -> pa.Array:
+    """Return the index of the first word of each row, then the number of words, [rows + 1]."""
+    return pa.array(_to_offsets(np.array(lengths, np.int64))[sentence_offsets].astype(np.int32))
 
 
-def _float_lists(vectors: Floats) -> pa.ListArray:
-    """Vectors [words, dimension] as array<float> [words], without a copy and without Python numbers."""
-    words, dimension = vectors.shape
-    if words * dimension > _LARGEST_OFFSET:
+def _to_float_lists(vectors: Floats) -> pa.ListArray:
+    """Convert vectors [words, dimension] to array<float> [words], without a copy."""
+    num_words, dimension = vectors.shape
+    if num_words * dimension > _MAX_OFFSET:
         raise ValueError(
-            f"a row may have {_LARGEST_OFFSET // dimension} words of {dimension} numbers, the most that an Arrow list "
-            f"can hold; got {words}. Split its text into several rows."
+            f"Expected at most {_MAX_OFFSET // dimension} words of dimension {dimension} per row, the limit of an "
+            f"Arrow list, got {num_words}. Split the text into several rows."
         )
-    offsets = pa.array(np.arange(words + 1, dtype=np.int32) * np.int32(dimension))
+    offsets = pa.array(np.arange(num_words + 1, dtype=np.int32) * np.int32(dimension))
     return pa.ListArray.from_arrays(offsets, pa.array(vectors.reshape(-1)), type=_FLOATS)

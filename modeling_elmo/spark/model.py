@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The model folder on its way through Spark: found on the driver, shipped to workers, loaded once a worker, saved."""
+"""Model folders on Spark: lookup on the driver, distribution to the workers, and one load per worker."""
 
 import hashlib
 import tempfile
@@ -17,107 +17,111 @@ from ..model.configuration_elmo import ElmoConfig
 
 CONFIG = "config.json"
 
-# Archives that the driver serves to the workers; the folders live as long as the process.
+# Archives that the driver serves to the workers. Their folders exist as long as the process.
 _archives: dict[tuple[str, str], tempfile.TemporaryDirectory] = {}
 
 
-def resolve(name: str, remote_loc: str | None = None) -> str:
-    """The folder of a model: a folder's path, or a repository of the Hub, which is downloaded.
+def resolve_model(name: str, remote_loc: str | None = None) -> str:
+    """Return the path of a model folder. A repository of the Hub is downloaded.
 
     Args:
-        name: a folder, or the Hub's `owner/name`; with `remote_loc` a folder in that one.
-        remote_loc: a folder of model folders.
+        name: Folder, or `owner/name` on the Hub. With `remote_loc`, a folder in it.
+        remote_loc: Folder that contains model folders.
 
     Raises:
-        ValueError: there is no such model.
+        ValueError: If the model does not exist.
     """
     folder = Path(name) if remote_loc is None else Path(remote_loc, name)
-    if (folder / CONFIG).is_file():
+    if is_model_folder(folder):
         return str(folder.absolute())
     if remote_loc is None and not folder.exists() and name.count("/") == 1 and not name.startswith((".", "/")):
         return snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt"])
     raise ValueError(
-        f"the model must be a folder with {CONFIG}, as `elmo convert` writes, or a repository of the Hub, 'owner/name';"
-        f" got {str(folder)!r}."
+        f"Expected a model folder with {CONFIG} or a repository of the Hub, 'owner/name', got {str(folder)!r}. "
+        "Create a model folder with `elmo convert`."
     )
 
 
-def locate(path: str) -> Path:
-    """The folder behind a model path: the path itself, else what `addFile` or `addArchive` calls so.
+def local_model_folder(path: str) -> Path:
+    """Return the folder of a model path: the path itself, or the file that `addFile` or `addArchive` gave this name.
 
     Raises:
-        FileNotFoundError: this machine has neither.
+        FileNotFoundError: If this machine has neither.
     """
     folder = Path(path)
-    if not (folder / CONFIG).is_file() and not folder.is_absolute():
+    if not is_model_folder(folder) and not folder.is_absolute():
         folder = Path(SparkFiles.get(path))
-    if not (folder / CONFIG).is_file():
-        raise FileNotFoundError(
-            f"there is no model in {path!r} on this machine: put it where every worker finds it, or setShipModel(True)."
-        )
-    return folder
+    if is_model_folder(folder):
+        return folder
+    if TaskContext.get() is None:
+        raise FileNotFoundError(f"No model found at {path!r} on the driver. Load the model again from another folder.")
+    raise FileNotFoundError(
+        f"No model found at {path!r} on this worker. Use a path that all workers can read, or setShipModel(True)."
+    )
 
 
-def is_model(path: str) -> bool:
-    """Whether the folder `path` of this machine holds a model."""
+def is_model_folder(path: str | Path) -> bool:
+    """Return whether the folder exists on this machine and contains a model."""
     return Path(path, CONFIG).is_file()
 
 
 def load_config(path: str) -> ElmoConfig:
-    """The configuration of the model at `path`."""
-    return ElmoConfig.from_pretrained(locate(path))
+    """Load the configuration of the model at `path`, see `local_model_folder`."""
+    return ElmoConfig.from_pretrained(local_model_folder(path))
 
 
-def worker_encoder(path: str, device: str | None, dtype: str | None) -> ElmoEncoder:
-    """The encoder of this worker process, loaded when first asked for.
+def load_worker_encoder(path: str, device: str | None, dtype: str | None) -> ElmoEncoder:
+    """Return the encoder of this worker process and load it on the first call.
 
     Args:
-        path: as for `locate`.
-        device: where to compute; None for the GPU that Spark gave the task, else for any GPU, else the CPU.
-        dtype: of the model; None for that of the stored weights.
+        path: Model path, see `local_model_folder`.
+        device: Device to compute on. Defaults to the GPU that Spark assigned to the task, any GPU, or the CPU.
+        dtype: Dtype of the model. Defaults to that of the saved weights.
     """
-    folder = locate(path)
-    return _load(str(folder), _stamp(folder), device or _task_device(), dtype)
+    folder = local_model_folder(path)
+    return _load_encoder(str(folder), _folder_fingerprint(folder), device or _task_device(), dtype)
 
 
 @lru_cache(maxsize=2)
-def _load(folder: str, stamp: str, device: str | None, dtype: str | None) -> ElmoEncoder:
-    # The stamp is there for the cache: workers live on when a folder is written anew.
+def _load_encoder(folder: str, fingerprint: str, device: str | None, dtype: str | None) -> ElmoEncoder:
+    # `fingerprint` is only a cache key: a worker outlives changes of the folder.
     if TaskContext.get() is not None:
         disable_progress_bar()  # a worker has no terminal
-    # Loading maps the weights' file into memory, so that the workers of a machine share one copy.
+    # The weights are memory-mapped, so the workers of a machine share one copy.
     return ElmoEncoder.from_pretrained(folder, device=device, dtype=dtype)
 
 
 def _task_device() -> str | None:
+    """Return the GPU that Spark assigned to the task, or None."""
     context = TaskContext.get()
     gpus = context.resources().get("gpu") if context is not None else None
     return f"cuda:{gpus.addresses[0]}" if gpus is not None and gpus.addresses else None
 
 
-def model_files(folder: Path) -> list[Path]:
+def list_model_files(folder: Path) -> list[Path]:
+    """Return the files of a model folder, without hidden ones."""
     return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
 
 
-def _stamp(folder: Path) -> str:
-    """Changes when a file of the folder does."""
-    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in model_files(folder)]
+def _folder_fingerprint(folder: Path) -> str:
+    """Return a hash of the names, sizes, and times of the files."""
+    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in list_model_files(folder)]
     return hashlib.sha256(repr(stats).encode()).hexdigest()[:16]
 
 
-def ship(context: Any, path: str) -> str:
-    """Send the model folder to all workers, once a Spark context; returns the name it has there.
+def distribute_model(context: Any, path: str) -> str:
+    """Send the model folder to all workers, once per Spark context, and return its name there.
 
-    As an archive, for Spark sends no local folders to other machines.
+    It is sent as an archive, because Spark does not send local folders to other machines.
     """
-    folder = locate(path)
-    name = f"elmo-{_stamp(folder)}"
+    folder = local_model_folder(path)
+    name = f"elmo-{_folder_fingerprint(folder)}"
     if (context.applicationId, name) not in _archives:
-        place = tempfile.TemporaryDirectory(prefix="elmo-spark-")
-        archive = Path(place.name, f"{name}.zip")
+        archive_folder = tempfile.TemporaryDirectory(prefix="elmo-spark-")
+        archive = Path(archive_folder.name, f"{name}.zip")
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
-            for file in model_files(folder):
+            for file in list_model_files(folder):
                 zipped.write(file, file.name)
         context.addArchive(f"{archive}#{name}")
-        _archives[context.applicationId, name] = place
+        _archives[context.applicationId, name] = archive_folder
     return name

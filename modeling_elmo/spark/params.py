@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The params of ElmoEmbeddings: Spark NLP's names, setters and getters, and a few of our own."""
+"""Params of ElmoEmbeddings: those of Spark NLP's annotator, and additional ones."""
 
 import re
 from typing import Any, TypeVar
@@ -9,6 +9,7 @@ from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasInputCols, HasOutputCol
 
 from ..encode.vectors import parse_dtype, vector_spec
+from ..model.configuration_elmo import ElmoConfig
 from . import model as spark_model
 
 _LAYER_NAME = re.compile(r"elmo|word_emb|lstm_outputs[1-9][0-9]*")
@@ -16,14 +17,14 @@ _LAYER_NAME = re.compile(r"elmo|word_emb|lstm_outputs[1-9][0-9]*")
 P = TypeVar("P", bound="ElmoParams")
 
 
-def _positive(name: str, value: Any) -> int:
+def _check_positive(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a positive integer; got {value!r}.")
+        raise ValueError(f"Expected `{name}` to be a positive integer, got {value!r}.")
     return value
 
 
 class ElmoParams(HasInputCols, HasOutputCol):
-    """What can be set on `ElmoEmbeddings`; each setter returns the transformer."""
+    """Params of `ElmoEmbeddings`. Each setter returns the transformer. The names are saved."""
 
     poolingLayer = Param(
         Params._dummy(),
@@ -31,152 +32,172 @@ class ElmoParams(HasInputCols, HasOutputCol):
         "word_emb, lstm_outputs1, lstm_outputs2 or elmo",
         TypeConverters.toString,
     )
-    batchSize = Param(Params._dummy(), "batchSize", "most sentences in a forward pass", TypeConverters.toInt)
-    maxTokensPerBatch = Param(Params._dummy(), "maxTokensPerBatch", "most words in a pass", TypeConverters.toInt)
+    batchSize = Param(Params._dummy(), "batchSize", "maximum number of sentences per batch", TypeConverters.toInt)
+    maxTokensPerBatch = Param(
+        Params._dummy(), "maxTokensPerBatch", "maximum number of words per batch", TypeConverters.toInt
+    )
     storageRef = Param(Params._dummy(), "storageRef", "name of these embeddings", TypeConverters.toString)
-    dimension = Param(Params._dummy(), "dimension", "numbers a vector", TypeConverters.toInt)
+    dimension = Param(Params._dummy(), "dimension", "embedding dimension", TypeConverters.toInt)
     modelPath = Param(Params._dummy(), "modelPath", "folder of the model", TypeConverters.toString)
     shipModel = Param(Params._dummy(), "shipModel", "send the model to the workers", TypeConverters.toBoolean)
-    device = Param(Params._dummy(), "device", "where to compute", TypeConverters.toString)
-    dtype = Param(Params._dummy(), "dtype", "type of the model's numbers", TypeConverters.toString)
+    device = Param(Params._dummy(), "device", "device to compute on", TypeConverters.toString)
+    dtype = Param(Params._dummy(), "dtype", "dtype of the model", TypeConverters.toString)
     caseSensitive = Param(Params._dummy(), "caseSensitive", "always true", TypeConverters.toBoolean)
-    lazyAnnotator = Param(Params._dummy(), "lazyAnnotator", "without effect", TypeConverters.toBoolean)
-    configProtoBytes = Param(Params._dummy(), "configProtoBytes", "without effect", TypeConverters.toListInt)
+    lazyAnnotator = Param(Params._dummy(), "lazyAnnotator", "ignored", TypeConverters.toBoolean)
+    configProtoBytes = Param(Params._dummy(), "configProtoBytes", "ignored", TypeConverters.toListInt)
 
     def __init__(self) -> None:
         super().__init__()
         self._setDefault(poolingLayer="word_emb", shipModel=False, caseSensitive=True, lazyAnnotator=False)
 
     def setInputCols(self: P, *value: Any) -> P:
-        """One or two names, as a list or one by one; TypeError for another number of them."""
+        """Set the input columns, as a list or as separate arguments.
+
+        Raises:
+            TypeError: If there are not one or two names.
+        """
         names = list(value[0]) if len(value) == 1 and isinstance(value[0], (list, tuple)) else list(value)
         if len(names) not in (1, 2) or not all(isinstance(name, str) for name in names):
             raise TypeError(
-                "setInputCols takes two columns of annotations, sentences and tokens, or one column of words or text; "
+                "Expected two columns of annotations (sentences and tokens) or one column of words or text, "
                 f"got {names!r}."
             )
         return self._set(inputCols=names)
 
     def setOutputCol(self: P, value: str) -> P:
-        """Name of the new column."""
+        """Set the name of the new column."""
         return self._set(outputCol=value)
 
     def setPoolingLayer(self: P, value: str) -> P:
-        """Which vectors; ValueError for a layer that the model has not (Spark NLP silently takes `word_emb`)."""
+        """Set the layer. Spark NLP silently uses `word_emb` for an unknown one.
+
+        Raises:
+            ValueError: If the model does not have the layer.
+        """
         if not isinstance(value, str) or not _LAYER_NAME.fullmatch(value):
             raise ValueError(
-                f"poolingLayer must be one of elmo, word_emb, lstm_outputs1, lstm_outputs2, ...; got {value!r}."
+                "Expected `poolingLayer` to be one of elmo, word_emb, lstm_outputs1, lstm_outputs2, ..., "
+                f"got {value!r}."
             )
         if self.isDefined("modelPath"):
-            self._config().layer_index(value)
+            self._load_config().layer_index(value)
         return self._set(poolingLayer=value)
 
     def getPoolingLayer(self) -> str:
-        """Which vectors."""
+        """Return the layer."""
         return self.getOrDefault("poolingLayer")
 
     def setBatchSize(self: P, value: int) -> P:
-        """Most sentences in a forward pass."""
-        return self._set(batchSize=_positive("batchSize", value))
+        """Set the maximum number of sentences per batch."""
+        return self._set(batchSize=_check_positive("batchSize", value))
 
     def getBatchSize(self) -> int | None:
-        """Most sentences in a forward pass; None for as many as suit the device."""
-        return self._value("batchSize")
+        """Return the maximum number of sentences per batch, or None for the device's default."""
+        return self._get("batchSize")
 
     def setMaxTokensPerBatch(self: P, value: int) -> P:
-        """Most words in a forward pass, padding included."""
-        return self._set(maxTokensPerBatch=_positive("maxTokensPerBatch", value))
+        """Set the maximum number of words per batch, padding included."""
+        return self._set(maxTokensPerBatch=_check_positive("maxTokensPerBatch", value))
 
     def getMaxTokensPerBatch(self) -> int | None:
-        """Most words in a forward pass; None for what suits the device."""
-        return self._value("maxTokensPerBatch")
+        """Return the maximum number of words per batch, or None for the device's default."""
+        return self._get("maxTokensPerBatch")
 
     def setStorageRef(self: P, value: str) -> P:
-        """The `ref` that the output column bears, and that models trained on it ask for."""
+        """Set the `ref` in the metadata of the output column. Spark NLP's models compare it with their own."""
         return self._set(storageRef=value)
 
     def getStorageRef(self) -> str:
-        """The `ref` that the output column bears."""
-        return self._value("storageRef") or self.uid
+        """Return the `ref` in the metadata of the output column."""
+        return self._get("storageRef") or self.uid
 
     def setDimension(self: P, value: int) -> P:
-        """State the numbers a vector; `transform` refuses if the model's are others."""
-        return self._set(dimension=_positive("dimension", value))
+        """Declare the embedding dimension. `transform` rejects a value that differs from the model's."""
+        return self._set(dimension=_check_positive("dimension", value))
 
     def getDimension(self) -> int | None:
-        """The numbers a vector of this model and layer; None without a model."""
+        """Return the embedding dimension of the model's layer. Without a model, it is the declared one or None."""
         if not self.isDefined("modelPath"):
-            return self._value("dimension")
-        return vector_spec(self._config(), self.getPoolingLayer(), None, False, torch.float32).shape[0]
+            return self._get("dimension")
+        return vector_spec(self._load_config(), self.getPoolingLayer(), None, False, torch.float32).shape[0]
 
     def setModelPath(self: P, value: str) -> P:
-        """The model's folder as the workers see it, or its name among Spark's files (`addFile`, `--archives`)."""
+        """Set the path of the model folder on the workers, or its name as a Spark file (`addFile`, `--archives`)."""
         return self._set(modelPath=str(value))
 
     def getModelPath(self) -> str | None:
-        """The model's folder."""
-        return self._value("modelPath")
+        """Return the path of the model folder, or None."""
+        return self._get("modelPath")
 
     def setShipModel(self: P, value: bool) -> P:
-        """Whether to send the model folder to the workers."""
+        """Set whether to send the model folder to the workers."""
         return self._set(shipModel=value)
 
     def getShipModel(self) -> bool:
-        """Whether to send the model folder to the workers."""
+        """Return whether to send the model folder to the workers."""
         return self.getOrDefault("shipModel")
 
     def setDevice(self: P, value: str) -> P:
-        """Where to compute: `"cpu"`, `"cuda"`, `"cuda:1"`."""
+        """Set the device to compute on: `"cpu"`, `"cuda"`, `"cuda:1"`."""
         return self._set(device=str(torch.device(value)))
 
     def getDevice(self) -> str | None:
-        """Where to compute."""
-        return self._value("device")
+        """Return the device to compute on, or None for the default."""
+        return self._get("device")
 
     def setDtype(self: P, value: str) -> P:
-        """Type of the model's numbers: `"float32"`, `"bfloat16"`; ValueError for one that is none."""
+        """Set the dtype of the model: `"float32"`, `"bfloat16"`, `"float16"`, `"float64"`.
+
+        Raises:
+            ValueError: If the dtype is unknown.
+        """
         parse_dtype(value)
         return self._set(dtype=value)
 
     def getDtype(self) -> str | None:
-        """Type of the model's numbers."""
-        return self._value("dtype")
+        """Return the dtype of the model, or None for that of its weights."""
+        return self._get("dtype")
 
     def setCaseSensitive(self: P, value: bool) -> P:
-        """Accepts True; False is a ValueError, for ELMo reads words as they are."""
+        """Accept True, because ELMo is always case-sensitive.
+
+        Raises:
+            ValueError: If the value is not True.
+        """
         if value is not True:
-            raise ValueError(f"caseSensitive must be True, as ELMo reads words as they are; got {value!r}.")
+            raise ValueError(
+                f"Expected `caseSensitive` to be True, got {value!r}. Lowercase the words to ignore their case."
+            )
         return self._set(caseSensitive=value)
 
     def getCaseSensitive(self) -> bool:
-        """Always True."""
+        """Return True."""
         return self.getOrDefault("caseSensitive")
 
     def setLazyAnnotator(self: P, value: bool) -> P:
-        """Without effect."""
+        """Set a value that is ignored."""
         return self._set(lazyAnnotator=value)
 
     def getLazyAnnotator(self) -> bool:
-        """Without effect."""
+        """Return the ignored value."""
         return self.getOrDefault("lazyAnnotator")
 
     def setConfigProtoBytes(self: P, value: list[int]) -> P:
-        """Without effect: there is no TensorFlow."""
+        """Set a value that is ignored, because the model does not use TensorFlow."""
         return self._set(configProtoBytes=value)
 
     def getConfigProtoBytes(self) -> list[int] | None:
-        """Without effect."""
-        return self._value("configProtoBytes")
+        """Return the ignored value, or None."""
+        return self._get("configProtoBytes")
 
     def getEngine(self) -> str:
-        """What computes."""
+        """Return the name of the library that computes the vectors."""
         return "pytorch"
 
-    def _value(self, name: str) -> Any:
+    def _get(self, name: str) -> Any:
+        """Return the value of a param, or None if it is not set and has no default."""
         return self.getOrDefault(name) if self.isDefined(name) else None
 
-    def _config(self) -> Any:
-        path = self.getModelPath()
-        if path is None:
-            raise ValueError("ElmoEmbeddings needs a model: ElmoEmbeddings.pretrained(...) or setModelPath(...).")
-        return spark_model.load_config(path)
+    def _load_config(self) -> ElmoConfig:
+        """Return the configuration of the model, which must be set."""
+        return spark_model.load_config(self.getOrDefault("modelPath"))

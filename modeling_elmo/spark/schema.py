@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The types of ElmoEmbeddings' columns: what comes in, told by its type, and what goes out."""
+"""Types of the input and output columns of ElmoEmbeddings."""
 
 from collections.abc import Sequence
 
@@ -34,16 +34,20 @@ ANNOTATIONS = ArrayType(
 TEXT, WORDS = "text", "words"
 
 
-def input_kind(data: DataFrame, inputs: Sequence[str]) -> tuple[str, bool | None]:
-    """What the input columns hold, and for annotations whether sentences come first, None if only the data say.
+def detect_input_type(data: DataFrame, inputs: Sequence[str]) -> tuple[str, bool | None]:
+    """Return the input type and, for annotations, whether the first column holds the sentences.
+
+    Returns:
+        `"text"`, `"words"`, or `"document"` (annotations), and True or False for annotations. The second value is None
+        if the columns have no metadata, so that only the data show the order.
 
     Raises:
-        ValueError: a column is missing, or two columns do not say sentences and tokens.
-        TypeError: the columns hold something else.
+        ValueError: If a column is missing, or two columns are not sentences and tokens.
+        TypeError: If the columns have other types.
     """
     missing = [name for name in inputs if name not in data.columns]
     if missing:
-        raise ValueError(f"the input columns must be among {', '.join(data.columns)}; got {', '.join(missing)}.")
+        raise ValueError(f"Expected input columns among {', '.join(data.columns)}, got {', '.join(missing)}.")
     fields = [data.schema[name] for name in inputs]
     types = [field.dataType for field in fields]
     if types == [StringType()]:
@@ -52,14 +56,14 @@ def input_kind(data: DataFrame, inputs: Sequence[str]) -> tuple[str, bool | None
         return WORDS, None
     if len(types) != 2 or not all(_is_annotations(column_type) for column_type in types):
         raise TypeError(
-            "the input must be one string column, one array<string> column, or two columns of annotations (array of "
-            f"structs with begin, end and result); got {', '.join(each.simpleString() for each in types)}."
+            "Expected one string column, one array<string> column, or two columns of annotations (array of structs "
+            f"with begin, end, and result), got {', '.join(column_type.simpleString() for column_type in types)}."
         )
     roles = [field.metadata.get("annotatorType") for field in fields]
-    for document_first, expected in ((True, [DOCUMENT, TOKEN]), (False, [TOKEN, DOCUMENT])):
-        if all(role in (None, wanted) for role, wanted in zip(roles, expected, strict=True)):
+    for document_first, expected_roles in ((True, [DOCUMENT, TOKEN]), (False, [TOKEN, DOCUMENT])):
+        if all(role in (None, expected) for role, expected in zip(roles, expected_roles, strict=True)):
             return DOCUMENT, document_first if any(roles) else None
-    raise ValueError(f"the input columns must be of the types {DOCUMENT!r} and {TOKEN!r}; got {roles}.")
+    raise ValueError(f"Expected input columns of the types {DOCUMENT!r} and {TOKEN!r}, got {roles}.")
 
 
 def _is_annotations(column_type: DataType) -> bool:

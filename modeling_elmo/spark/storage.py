@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Saving and loading ElmoEmbeddings: the params as Spark's own transformers do, and the model's folder beside them."""
+"""Saving and loading of ElmoEmbeddings: the params in Spark's own format, next to a copy of the model folder."""
 
 import shutil
 import tempfile
@@ -10,106 +10,111 @@ from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, 
 
 from . import model as spark_model
 
-_MODEL = "model"  # the model's folder in the folder of a saved transformer
+_MODEL_FOLDER = "model"  # saved: name of the model folder in the folder of a transformer
 
-# Copies of models from file systems that are not local; they live as long as the process.
+# Copies of models from file systems that are not local. They exist as long as the process.
 _copies: list[tempfile.TemporaryDirectory] = []
 
 
-def _hadoop(session: Any, path: str) -> tuple[Any, Any, Path | None]:
-    """Hadoop's file system of `path`, the full path, and the local path if it is one."""
+def _hadoop_path(session: Any, path: str) -> tuple[Any, Any, Path | None]:
+    """Return Hadoop's file system of `path`, the qualified path, and the local path if the file system is local."""
     target = session.sparkContext._jvm.org.apache.hadoop.fs.Path(path)
-    files = target.getFileSystem(session._jsparkSession.sessionState().newHadoopConf())
-    target = files.makeQualified(target)
-    return files, target, Path(target.toUri().getPath()) if target.toUri().getScheme() == "file" else None
+    file_system = target.getFileSystem(session._jsparkSession.sessionState().newHadoopConf())
+    target = file_system.makeQualified(target)
+    is_local = target.toUri().getScheme() == "file"
+    return file_system, target, Path(target.toUri().getPath()) if is_local else None
 
 
-def is_inside(session: Any, model_path: str, path: str) -> bool:
-    """Whether the model at `model_path` lies in the folder `path` of Hadoop's."""
-    local = _hadoop(session, path)[2]
-    return local is not None and spark_model.locate(model_path).resolve().is_relative_to(local.resolve())
+def is_model_inside(session: Any, model_path: str, path: str) -> bool:
+    """Return whether the model at `model_path` is in the folder `path` of a Hadoop file system."""
+    local = _hadoop_path(session, path)[2]
+    if local is None:
+        return False
+    return spark_model.local_model_folder(model_path).resolve().is_relative_to(local.resolve())
 
 
-def store(session: Any, model_path: str, path: str) -> None:
-    """Copy the model folder to `path`, in whatever file system that is."""
-    files, target, local = _hadoop(session, path)
+def upload_model(session: Any, model_path: str, path: str) -> None:
+    """Copy the model folder to `path` in any Hadoop file system."""
+    file_system, target, local = _hadoop_path(session, path)
     if local is not None:
         local.mkdir(parents=True, exist_ok=True)
     else:
-        files.mkdirs(target)
+        file_system.mkdirs(target)
     hadoop_path = session.sparkContext._jvm.org.apache.hadoop.fs.Path
-    for file in spark_model.model_files(spark_model.locate(model_path)):
+    for file in spark_model.list_model_files(spark_model.local_model_folder(model_path)):
         if local is not None:
-            shutil.copyfile(file, local / file.name)  # follows the links of the Hub's cache
+            shutil.copyfile(file, local / file.name)  # follows the symbolic links of the Hub's cache
         else:
-            files.copyFromLocalFile(hadoop_path(file.resolve().as_uri()), hadoop_path(target, file.name))
+            file_system.copyFromLocalFile(hadoop_path(file.resolve().as_uri()), hadoop_path(target, file.name))
 
 
-def fetch(session: Any, path: str) -> tuple[str, bool]:
-    """A stored model folder as a local one: its path, and whether it is a copy that only the driver has."""
-    files, target, local = _hadoop(session, path)
+def download_model(session: Any, path: str) -> tuple[str, bool]:
+    """Return the local path of a saved model folder, and whether it is a copy that only the driver has."""
+    file_system, target, local = _hadoop_path(session, path)
     if local is not None:
         return str(local), False
-    place = tempfile.TemporaryDirectory(prefix="elmo-spark-")
-    _copies.append(place)
-    folder = Path(place.name, "model")
+    copy = tempfile.TemporaryDirectory(prefix="elmo-spark-")
+    _copies.append(copy)
+    folder = Path(copy.name, "model")
     hadoop_path = session.sparkContext._jvm.org.apache.hadoop.fs.Path
-    files.copyToLocalFile(False, target, hadoop_path(folder.as_uri()), True)
+    file_system.copyToLocalFile(False, target, hadoop_path(folder.as_uri()), True)
     return str(folder), True
 
 
 class ElmoWriter(MLWriter):
-    """Writes params as Spark's own transformers do, and the model's folder beside them."""
+    """Writer of the params, in Spark's own format, and of the model folder."""
 
     def __init__(self, instance: Any) -> None:
         super().__init__()
         self.instance = instance
 
     def save(self, path: str) -> None:
-        """Write to a folder of any file system that Spark knows.
+        """Write to a folder of any file system that Spark supports.
 
         Raises:
-            ValueError: there is no model to save, or `overwrite()` would delete it.
+            ValueError: If there is no model to save, or `overwrite()` would delete it.
         """
         model = self.instance.getModelPath()
         if model is None:
-            raise ValueError("ElmoEmbeddings needs a model before it is saved: pretrained(...) or setModelPath(...).")
-        if self.shouldOverwrite and is_inside(self.sparkSession, model, path):
-            raise ValueError(f"{path!r} cannot be overwritten, as the model is loaded from there; save elsewhere.")
+            raise ValueError(
+                "Cannot save ElmoEmbeddings without a model. Use ElmoEmbeddings.pretrained(...) or setModelPath(...)."
+            )
+        if self.shouldOverwrite and is_model_inside(self.sparkSession, model, path):
+            raise ValueError(f"Cannot overwrite {path!r}: the model was loaded from there. Choose another folder.")
         super().save(path)
 
     def saveImpl(self, path: str) -> None:
-        """What is left after old files are gone."""
+        """Write the files. `save` has removed old ones."""
         transformer = self.instance
-        # Not the model's path: the copy has another.
+        # The saved model path would be wrong, because the copy has another one.
         params = {param.name: value for param, value in transformer._paramMap.items() if param.name != "modelPath"}
         DefaultParamsWriter.saveMetadata(transformer, path, self.sc, paramMap=params)
-        store(self.sparkSession, transformer.getModelPath(), f"{path}/{_MODEL}")
+        upload_model(self.sparkSession, transformer.getModelPath(), f"{path}/{_MODEL_FOLDER}")
 
 
 class ElmoReader(MLReader):
-    """Reads what `ElmoWriter` wrote, or the folder of a converted model."""
+    """Reader of the folders of `ElmoWriter` and of converted models."""
 
     def __init__(self, cls: Any) -> None:
         super().__init__()
         self.cls = cls
 
     def load(self, path: str) -> Any:
-        """The transformer that was saved to `path`.
+        """Load the transformer that was saved to `path`.
 
-        A folder that is not local is copied to the driver, and its model will be shipped to the workers.
+        A folder that is not local is copied to the driver, and its model will be sent to the workers.
 
         Raises:
-            ValueError: something else was saved there; annotators of Spark NLP hold TensorFlow graphs.
+            ValueError: If `path` contains another class, for example an annotator of Spark NLP.
         """
-        if spark_model.is_model(path):
+        if spark_model.is_model_folder(path):
             return self.cls.pretrained(path)
         metadata = DefaultParamsReader.loadMetadata(path, self.sc)
         expected = f"{self.cls.__module__}.{self.cls.__name__}"
         if metadata["class"] != expected:
-            raise ValueError(f"{path!r} must hold a saved {expected} or a converted model; got {metadata['class']}.")
+            raise ValueError(f"Expected a saved {expected} or a model folder at {path!r}, got {metadata['class']}.")
         transformer = self.cls()._resetUid(metadata["uid"])
         DefaultParamsReader.getAndSetParams(transformer, metadata)
-        folder, is_copy = fetch(self.sparkSession, f"{path}/{_MODEL}")
+        folder, is_copy = download_model(self.sparkSession, f"{path}/{_MODEL_FOLDER}")
         transformer.setModelPath(folder)
         return transformer.setShipModel(True) if is_copy else transformer

@@ -1,2 +1,2 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""`elmo vocabulary`, `train`, `perplexity` and `substitutes`."""
+"""The commands `elmo vocabulary`, `train`, `perplexity`, and `substitutes`."""

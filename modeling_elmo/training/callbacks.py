@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""What `transformers.Trainer` needs to train an ELMo: the batches' tensors, carried states, the curve of the loss."""
+"""Collator and callbacks of `transformers.Trainer` for ELMo: carried states, RNG state, and the loss curve."""
 
 import csv
 import math
@@ -14,26 +14,33 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..files import atomic_file
 from ..model.modeling_elmo import ElmoForPreTraining, ElmoStates
-from ..model.softmax_elmo import IGNORED
+from ..model.softmax_elmo import IGNORE_INDEX
 from ..model.tokenization_elmo import ElmoTokenizer
-from ..vocabulary import LmVocabulary
+from ..vocabulary import LMVocabulary
 from .progress import ProgressCallback
 from .text import Sentence
 
+_COMPLETION_FILE = "random_state"  # the last file that a process writes to its checkpoint
+
 
 class LanguageModelCollator:
-    """Words of one batch (`lm_text`) to what `ElmoForPreTraining.forward` takes."""
+    """Collator that converts one batch of words to the inputs of `ElmoForPreTraining.forward`.
 
-    def __init__(self, tokenizer: ElmoTokenizer, vocabulary: LmVocabulary) -> None:
+    Args:
+        tokenizer: Tokenizer of the model.
+        vocabulary: Words that the model predicts.
+    """
+
+    def __init__(self, tokenizer: ElmoTokenizer, vocabulary: LMVocabulary) -> None:
         self.tokenizer, self.vocabulary = tokenizer, vocabulary
 
     def __call__(self, items: list[dict[str, list[Sentence]]]) -> dict[str, Tensor]:
         if len(items) != 1:
-            raise ValueError(f"each item is a batch already, so the loader's batch size must be 1; got {len(items)}.")
+            raise ValueError(f"Expected one item, because each item is a batch, got {len(items)}. Use batch size 1.")
         item = items[0]
         if "words" in item:
             return {**self._encode(item["words"]), "labels": self._labels(item["words"])}
-        forward, backward = item["running"], item["reversed"]
+        forward, backward = item["forward"], item["backward"]
         return {
             **self._encode([row[:-1] for row in forward]),
             "labels": self._labels([row[1:] for row in forward]),
@@ -46,64 +53,69 @@ class LanguageModelCollator:
         return {name: encoded[name] for name in ("input_ids", "attention_mask")}
 
     def _labels(self, sentences: list[Sentence]) -> Tensor:
-        labels = torch.full((len(sentences), max(map(len, sentences))), IGNORED)
+        labels = torch.full((len(sentences), max(map(len, sentences))), IGNORE_INDEX)
         for row, sentence in zip(labels, sentences, strict=True):
             row[: len(sentence)] = torch.from_numpy(self.vocabulary.encode(sentence))
         return labels
 
 
-_LAST = "random_state"  # the file that a process adds to its checkpoint last
+def last_complete_checkpoint(args: Any) -> str | None:
+    """Return the newest complete checkpoint, ignoring those that a killed process left incomplete.
+
+    Args:
+        args: Training arguments of this process.
+
+    Raises:
+        ValueError: If all complete checkpoints were saved by another number of processes.
+    """
+    folders = Path(args.output_dir).glob(f"{PREFIX_CHECKPOINT_DIR}-*")
+    suffixes = (path.name.rpartition("-")[2] for path in folders)
+    steps = sorted(map(int, filter(str.isdecimal, suffixes)), reverse=True)
+    for step in steps:
+        if all(_checkpoint_file(args, step, _COMPLETION_FILE, rank).is_file() for rank in range(args.world_size)):
+            return str(_checkpoint_file(args, step, _COMPLETION_FILE).parent)
+    for step in steps:
+        folder = _checkpoint_file(args, step, _COMPLETION_FILE).parent
+        if any(folder.glob(f"{_COMPLETION_FILE}*.safetensors")):
+            raise ValueError(
+                f"Cannot resume {folder} with {args.world_size} processes: it was saved by another number. "
+                "Use the original number, or delete it to restart."
+            )
+    return None
 
 
 def _checkpoint_file(args: Any, step: int, name: str, process_index: int | None = None) -> Path:
+    """Return the path of a process's file in the checkpoint of a step; the default is the current process."""
     index = args.process_index if process_index is None else process_index
     process = f".{index}" if args.world_size > 1 else ""
     return Path(args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{step}", f"{name}{process}.safetensors")
 
 
-def last_whole_checkpoint(args: Any) -> str | None:
-    """The newest checkpoint to which nothing was to be added any more, whenever the process was killed.
+class RngStateCallback(TrainerCallback):
+    """Callback that saves the RNG state in each checkpoint.
 
-    Raises:
-        ValueError: there are checkpoints, but for another number of processes.
-    """
-    folders = Path(args.output_dir).glob(f"{PREFIX_CHECKPOINT_DIR}-*")
-    numbers = (path.name.rpartition("-")[2] for path in folders)
-    steps = sorted(map(int, filter(str.isdecimal, numbers)), reverse=True)
-    for step in steps:
-        if all(_checkpoint_file(args, step, _LAST, rank).is_file() for rank in range(args.world_size)):
-            return str(_checkpoint_file(args, step, _LAST).parent)
-    for step in steps:
-        if found := list(_checkpoint_file(args, step, _LAST).parent.glob(f"{_LAST}*.safetensors")):
-            raise ValueError(
-                f"training must go on with as many processes as it began with; got {args.world_size}, for which "
-                f"{found[0].parent} is not whole (delete it to begin anew)."
-            )
-    return None
-
-
-class RandomState(TrainerCallback):
-    """Keeps the random numbers' state in the checkpoints; Trainer's own is not read when the text skips by itself.
-
-    The last of the callbacks: what it writes says that a checkpoint is whole.
+    Trainer does not read its own copy when the dataset skips batches itself. This must be the last callback, because
+    its file marks a checkpoint as complete.
     """
 
     def __init__(self) -> None:
         self.restored: dict[str, Tensor] | None = None
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Save the RNG state of this process."""
         states = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
             states["cuda"] = torch.cuda.get_rng_state()
-        with atomic_file(_checkpoint_file(args, state.global_step, _LAST)) as file:
+        with atomic_file(_checkpoint_file(args, state.global_step, _COMPLETION_FILE)) as file:
             file.write(save(states))
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        file = _checkpoint_file(args, state.global_step, _LAST)
+        """Read the RNG state of the checkpoint to resume."""
+        file = _checkpoint_file(args, state.global_step, _COMPLETION_FILE)
         self.restored = load_file(file) if state.global_step else None
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Not before the first step, for the loader draws a number when it starts."""
+        """Restore the RNG state at the first step, because the data loader draws from the RNG when it starts."""
         if self.restored is not None:
             torch.set_rng_state(self.restored["cpu"])
             if "cuda" in self.restored and torch.cuda.is_available():
@@ -111,34 +123,45 @@ class RandomState(TrainerCallback):
             self.restored = None
 
 
-class CarriedStates(TrainerCallback):
-    """Starts each training batch from the states that the one before ended in, and keeps them in the checkpoints."""
+class CarryStatesCallback(TrainerCallback):
+    """Callback that starts each training batch from the final states of the previous one and saves them.
+
+    Args:
+        model: Model to train. Hooks on it read and set the states.
+    """
 
     def __init__(self, model: ElmoForPreTraining) -> None:
         self.states: ElmoStates | None = None
-        model.register_forward_pre_hook(self._begin, with_kwargs=True)
-        model.register_forward_hook(self._end)
+        model.register_forward_pre_hook(self._set_states, with_kwargs=True)
+        model.register_forward_hook(self._store_states)
 
-    def _begin(self, model: torch.nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def _set_states(self, model: torch.nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         return args, {**kwargs, "initial_states": self.states, "return_states": True} if model.training else kwargs
 
-    def _end(self, model: torch.nn.Module, args: Any, output: Any) -> None:
+    def _store_states(self, model: torch.nn.Module, args: Any, output: Any) -> None:
         if model.training:
             self.states = ElmoStates(*(state.detach() for state in output.states))
             output.states = None
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Save the states of this process."""
         if self.states is not None:
             tensors = {name: tensor.contiguous() for name, tensor in self.states._asdict().items()}
             save_file(tensors, _checkpoint_file(args, state.global_step, "carried_states"))
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Read the states of the checkpoint to resume."""
         if state.global_step:
             self.states = ElmoStates(**load_file(_checkpoint_file(args, state.global_step, "carried_states")))
 
 
-class LossCurve(TrainerCallback):
-    """Writes `curve.csv` while the model trains, and draws it as `curve.png` where matplotlib is installed."""
+class LossCurveCallback(TrainerCallback):
+    """Callback that writes `curve.csv` during training and plots it to `curve.png` if matplotlib is installed.
+
+    Args:
+        folder: Folder of the files.
+        progress: Source of the columns `words` and `seconds`.
+    """
 
     columns = (
         *("step", "words", "seconds", "loss", "perplexity", "eval_loss", "eval_perplexity"),
@@ -150,19 +173,20 @@ class LossCurve(TrainerCallback):
         self.progress = progress
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Keep what a run that goes on has written up to its checkpoint."""
+        """Keep the rows of a resumed run up to its checkpoint."""
         if not state.is_world_process_zero:
             return
-        kept = []
+        rows = []
         if state.global_step and self.file.is_file():
             with self.file.open(newline="") as file:
-                kept = [row for row in csv.DictReader(file) if int(row["step"]) <= state.global_step]
+                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= state.global_step]
         with self.file.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
-            writer.writerows(kept)
+            writer.writerows(rows)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        """Append a row."""
         if not state.is_world_process_zero or not logs or not {"loss", "eval_loss"} & logs.keys():
             return
         row: dict[str, Any] = {
@@ -180,12 +204,13 @@ class LossCurve(TrainerCallback):
             csv.DictWriter(file, self.columns).writerow(row)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Plot the curve."""
         if state.is_world_process_zero:
-            draw_curve(self.file)
+            plot_loss_curve(self.file)
 
 
-def draw_curve(file: Path) -> Path | None:
-    """The picture of a `curve.csv` beside it; None where matplotlib is missing."""
+def plot_loss_curve(file: Path) -> Path | None:
+    """Plot a `curve.csv` to a PNG file beside it. Returns its path, or None if matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

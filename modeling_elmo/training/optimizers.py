@@ -15,11 +15,12 @@ from torch.optim import Adagrad, AdamW, Optimizer
 
 OPTIMIZERS = ("adamw", "adagrad", "muon")
 DEFAULT_MUON_LEARNING_RATE = 0.02
-_ADAM_BETAS = (0.9, 0.98)  # a short memory of squared gradients: runs of this size have few steps
+# A short average of squared gradients (the default is 0.999), because training runs of this size have few steps.
+_ADAM_BETAS = (0.9, 0.98)
 
 
 class MuonAdamW(Optimizer):
-    """Muon for `matrices` and AdamW for `others`, as one optimizer with one state dictionary.
+    """Optimizer that applies Muon to `matrices` and AdamW to `others`, with one state dictionary.
 
     The groups of `others` come first, so that the logged learning rate is AdamW's.
 
@@ -31,7 +32,7 @@ class MuonAdamW(Optimizer):
         weight_decay: Weight decay of AdamW. Muon has none.
 
     Raises:
-        ImportError: If torch has no Muon (before 2.9).
+        ImportError: If torch has no Muon (added in 2.9).
     """
 
     def __init__(
@@ -55,13 +56,13 @@ class MuonAdamW(Optimizer):
         self._share_state()
 
     def _share_state(self) -> None:
-        """Let both optimizers work on this one's state and groups."""
+        """Make both optimizers use the state and the parameter groups of this one."""
         count = len(self._adamw.param_groups)
         self._adamw.param_groups, self._muon.param_groups = self.param_groups[:count], self.param_groups[count:]
         self._adamw.state = self._muon.state = self.state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Replace state and groups, as `load_state_dict` does."""
+        """Replace the state and the groups. `load_state_dict` calls this."""
         super().__setstate__(state)
         self._share_state()
 
@@ -91,12 +92,12 @@ def create_optimizer(
         ImportError: If the installed torch does not have the optimizer.
     """
     if optimizer == "adagrad":
-        # bilm-tf multiplies the loss by the window's length. With Adagrad this equals a smaller accumulator.
+        # bilm-tf multiplies the loss by the number of unroll steps. With Adagrad this equals a smaller accumulator.
         return Adagrad(model.parameters(), lr=learning_rate, initial_accumulator_value=1.0 / unroll_steps**2)
     if optimizer == "muon":
         trainable = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
         matrices = [weight for name, weight in trainable if ".layers." in f".{name}" and weight.dim() == 2]
-        chosen = set(map(id, matrices))
-        others = [weight for _, weight in trainable if id(weight) not in chosen]
+        matrix_ids = set(map(id, matrices))
+        others = [weight for _, weight in trainable if id(weight) not in matrix_ids]
         return MuonAdamW(matrices, others, learning_rate, muon_learning_rate, weight_decay)
     return None

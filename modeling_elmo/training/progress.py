@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Progress of a training run in steps, words, and time, and a learning rate that follows it."""
+"""Progress of a training run in steps, words, and time, and the learning rate schedule that follows it."""
 
 import json
 import math
@@ -15,14 +15,14 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..files import atomic_file
 
-UNLIMITED_STEPS = 10**9  # Trainer needs a number for a dataset without a length
+UNLIMITED_STEPS = 10**9  # Trainer requires a number of steps if the dataset has no length
 LR_SCHEDULER_TYPES = ("cosine", "linear", "constant", "constant_with_warmup", "warmup_stable_decay")
-_DECAY_SHARE = 0.2  # of the run, at its end
-_FILE = "progress.json"
+_DECAY_SHARE = 0.2  # share of the run, at its end, with a decreasing learning rate
+_PROGRESS_FILE = "progress.json"
 
 
 class ProgressCallback(TrainerCallback):
-    """Count the time and the words of a run, over all its restarts, and end it when its time is used up.
+    """Callback that counts the time and the words of a run over all restarts and ends it at the time limit.
 
     Args:
         max_minutes: Training time over all restarts, evaluations included, in minutes. None sets no limit.
@@ -40,7 +40,7 @@ class ProgressCallback(TrainerCallback):
         self._seconds_before = 0.0
 
     def count_words(self, model: torch.nn.Module) -> None:
-        """Count the words of each training batch that `model` sees."""
+        """Count the words of each training batch of `model`, with a forward hook."""
         model.register_forward_pre_hook(self._count, with_kwargs=True)
 
     def _count(self, model: torch.nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
@@ -53,6 +53,7 @@ class ProgressCallback(TrainerCallback):
         return min(1.0, max(step / max_steps, of_time))
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the clock, and read the counts of the checkpoint to resume."""
         if state.global_step:
             saved = json.loads(self._file(args, state).read_text(encoding="utf-8"))
             self.words, self._seconds_before = saved["words"], saved["seconds"]
@@ -60,34 +61,36 @@ class ProgressCallback(TrainerCallback):
         self._update_clock(args)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """End training at the time limit, after a last log, evaluation, and checkpoint."""
         self._update_clock(args)
         if self.max_seconds is not None and self.seconds >= self.max_seconds:
             control.should_training_stop = control.should_save = control.should_log = True
             control.should_evaluate = args.eval_strategy != "no"
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Save the counts of this process."""
         with atomic_file(self._file(args, state)) as file:
             file.write(json.dumps({"words": self.words, "seconds": self.seconds}).encode())
 
     def _update_clock(self, args: Any) -> None:
         self.seconds = self._seconds_before + time.monotonic() - self._resumed_at
         if args.world_size > 1 and self.max_seconds is not None:
-            # All processes must stop after the same step, so the first one's clock counts.
+            # Use the clock of the first process, because all processes must stop after the same step.
             seconds = torch.tensor(self.seconds, device=args.device)
             torch.distributed.broadcast(seconds, 0)
             self.seconds = float(seconds)
 
     def _file(self, args: Any, state: Any) -> Path:
-        name = _FILE if args.world_size == 1 else f"{args.process_index}.{_FILE}"
+        name = _PROGRESS_FILE if args.world_size == 1 else f"{args.process_index}.{_PROGRESS_FILE}"
         return Path(args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}", name)
 
 
 def learning_rate_factor(lr_scheduler_type: str, share: float) -> float:
-    """Return the learning rate at the completed share of a run, as a factor of the highest.
+    """Return the learning rate at the completed share of a run, as a factor of the peak learning rate.
 
     Args:
-        lr_scheduler_type: One of `LR_SCHEDULER_TYPES`; the names are those of `TrainingArguments`.
-            `warmup_stable_decay` is constant and falls linearly to zero over the last fifth.
+        lr_scheduler_type: One of `LR_SCHEDULER_TYPES`, which are names of `TrainingArguments`. `warmup_stable_decay` is
+            constant and decreases linearly to zero over the last fifth.
         share: Completed share of the run, from 0 to 1.
     """
     if lr_scheduler_type == "linear":
@@ -102,9 +105,9 @@ def learning_rate_factor(lr_scheduler_type: str, share: float) -> float:
 def create_scheduler(
     optimizer: Optimizer, lr_scheduler_type: str, warmup_steps: int, max_steps: int, progress: ProgressCallback
 ) -> LambdaLR:
-    """Return a schedule whose progress is measured in steps or in time, whichever is ahead.
+    """Return a schedule that follows the completed share of a run, see `ProgressCallback.share`.
 
-    The learning rate rises linearly over `warmup_steps` (not with `constant`).
+    The learning rate increases linearly over `warmup_steps` (not with `constant`).
     """
     if lr_scheduler_type == "constant":
         warmup_steps = 0

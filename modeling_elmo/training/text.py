@@ -1,8 +1,8 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Training text as a stream: files of any size, documents shuffled, whole sentences or windows of running text.
+"""Streams of training text: shuffled documents, batches of sentences, and windows of contiguous text.
 
-A text file has one tokenised sentence a line, words separated by blanks; an empty line ends a document. `.gz` and `.xz`
-files are unpacked on the way. Nothing is held but a buffer of documents.
+A text file has one tokenized sentence per line, with words separated by whitespace. An empty line ends a document.
+`.gz` and `.xz` files are decompressed while they are read. Memory is bounded by a buffer of documents.
 """
 
 import gzip
@@ -15,36 +15,41 @@ from typing import IO
 
 from torch.utils.data import IterableDataset
 
-from ..vocabulary import BOS_WORD, EOS_WORD
+from ..vocabulary import BOS_TOKEN, EOS_TOKEN
 
 Sentence = list[str]
 Document = list[Sentence]
 
-_LONGEST_DOCUMENT = 1000  # sentences; what is longer is passed on in parts, so that memory stays bounded
+_MAX_DOCUMENT_SENTENCES = 1000  # longer documents are yielded in parts, to bound memory
 
 
 def open_text(path: Path) -> IO[str]:
-    """A text file, unpacked by its suffix."""
+    """Open a text file, decompressed according to its suffix."""
     openers = {".gz": gzip.open, ".xz": lzma.open}
     return openers.get(path.suffix, open)(path, "rt", encoding="utf-8")  # type: ignore[operator]
 
 
 def text_files(paths: Sequence[str | Path]) -> list[Path]:
-    """The files, and the `*.txt`, `*.txt.gz` and `*.txt.xz` in the folders, in order of name.
+    """Return the files, and the `*.txt`, `*.txt.gz`, and `*.txt.xz` files in the folders, sorted by name.
 
-    Raises FileNotFoundError if a path does not exist or a folder has none.
+    Raises:
+        FileNotFoundError: If a path does not exist or a folder has no text file.
     """
-    found: list[Path] = []
-    for given in map(Path, paths):
-        inside = sorted(path for suffix in ("", ".gz", ".xz") for path in given.glob(f"**/*.txt{suffix}"))
-        if not given.is_file() and not inside:
-            raise FileNotFoundError(f"text must be a file or a folder with *.txt files; {given} is neither.")
-        found += [given] if given.is_file() else inside
-    return found
+    files: list[Path] = []
+    for path in map(Path, paths):
+        inside = sorted(file for suffix in ("", ".gz", ".xz") for file in path.glob(f"**/*.txt{suffix}"))
+        if not path.is_file() and not inside:
+            raise FileNotFoundError(f"Expected a text file or a folder with *.txt files, got {path}.")
+        files += [path] if path.is_file() else inside
+    return files
 
 
 def read_documents(path: Path) -> Iterator[Document]:
-    """The documents of one file; ValueError with the line if it is not UTF-8."""
+    """Yield the documents of one file.
+
+    Raises:
+        ValueError: If the file is corrupt or not UTF-8. The message names the last line that was read.
+    """
     document: Document = []
     number = 0
     with open_text(path) as lines:
@@ -53,23 +58,23 @@ def read_documents(path: Path) -> Iterator[Document]:
                 words = line.split()
                 if words:
                     document.append(words)
-                if document and (not words or len(document) == _LONGEST_DOCUMENT):
+                if document and (not words or len(document) == _MAX_DOCUMENT_SENTENCES):
                     yield document
                     document = []
         except (UnicodeDecodeError, EOFError, OSError, lzma.LZMAError) as error:
-            raise ValueError(f"{path} must be whole text in UTF-8; after line {number}: {error}.") from error
+            raise ValueError(f"Cannot read {path} as UTF-8 text after line {number}: {error}.") from error
     if document:
         yield document
 
 
 @dataclass(frozen=True)
-class TextStream:
-    """The documents of many files, in an order that depends on seed and epoch alone.
+class DocumentStream:
+    """Documents of many files, in an order that depends only on the seed and the epoch.
 
     Attributes:
-        paths: files, see `text_files`.
-        seed: of the order; None leaves files and documents as they lie.
-        buffer: documents among which the next one is drawn.
+        paths: Text files, see `text_files`.
+        seed: Seed of the order. None keeps the order of files and documents.
+        buffer: Number of documents from which the next one is drawn.
     """
 
     paths: tuple[Path, ...]
@@ -77,141 +82,153 @@ class TextStream:
     buffer: int = 1000
 
     def documents(self, epoch: int = 0) -> Iterator[Document]:
+        """Yield all documents in the order of one epoch."""
         paths = list(self.paths)
         if self.seed is None:
             for path in paths:
                 yield from read_documents(path)
             return
-        chance = random.Random(f"{self.seed} {epoch}")
-        chance.shuffle(paths)
-        waiting: list[Document] = []
+        rng = random.Random(f"{self.seed} {epoch}")
+        rng.shuffle(paths)
+        buffered: list[Document] = []
         for path in paths:
             for document in read_documents(path):
-                if len(waiting) < self.buffer:
-                    waiting.append(document)
+                if len(buffered) < self.buffer:
+                    buffered.append(document)
                     continue
-                place = chance.randrange(self.buffer)
-                waiting[place], document = document, waiting[place]
+                index = rng.randrange(self.buffer)
+                buffered[index], document = document, buffered[index]
                 yield document
-        chance.shuffle(waiting)
-        yield from waiting
+        rng.shuffle(buffered)
+        yield from buffered
 
 
-class SentenceBatches(IterableDataset):
-    """Batches of whole sentences, endless or once through.
+class SentenceBatchDataset(IterableDataset):
+    """Dataset of batches of sentences, infinite or single-pass.
 
-    Each item is a batch, `{"words": list of sentences}`, so a loader's batch size is 1.
+    Each item is a batch, `{"words": list of sentences}`, so the batch size of the data loader is 1.
 
     Args:
-        text: where the sentences come from.
-        max_tokens: words of a batch at most, `<S>` and `</S>` counted; a longer sentence is a batch of its own.
-        endless: start again at the end, in another order.
-        max_words: cut longer sentences into pieces.
-        pool: batches' worth of sentences that are shuffled, or sorted by length, together.
-        group_by_length: batch sentences of similar length.
+        text: Stream of documents.
+        max_tokens: Maximum number of tokens per batch, `<S>` and `</S>` included. A longer sentence is a batch of its
+            own.
+        infinite: Whether to start the next epoch at the end, in another order.
+        max_words: Maximum number of words per sentence. Longer ones are split into pieces.
+        buffer_batches: Number of batches that are shuffled, or sorted by length, together.
+        group_by_length: Whether to batch sentences of similar length.
+
+    Attributes:
+        num_skipped: Number of batches to skip at the start, for resuming.
     """
 
     def __init__(
         self,
-        text: TextStream,
+        text: DocumentStream,
         max_tokens: int,
-        endless: bool = True,
+        infinite: bool = True,
         max_words: int = 400,
-        pool: int = 50,
+        buffer_batches: int = 50,
         group_by_length: bool = False,
     ) -> None:
-        self.text, self.max_tokens, self.endless, self.max_words, self.pool = text, max_tokens, endless, max_words, pool
-        self.group_by_length = group_by_length
-        self.skip = 0
+        self.text, self.max_tokens, self.infinite, self.max_words = text, max_tokens, infinite, max_words
+        self.buffer_batches, self.group_by_length = buffer_batches, group_by_length
+        self.num_skipped = 0
 
     def __iter__(self) -> Iterator[dict[str, list[Sentence]]]:
         for number, batch in enumerate(self._batches()):
-            if number >= self.skip:
+            if number >= self.num_skipped:
                 yield {"words": batch}
 
     def _batches(self) -> Iterator[list[Sentence]]:
         epoch = 0
         while True:
-            chance = random.Random(f"batches {self.text.seed} {epoch}")
-            pool: list[Sentence] = []
+            rng = random.Random(f"batches {self.text.seed} {epoch}")
+            sentences: list[Sentence] = []
             tokens = 0
             for document in self.text.documents(epoch):
                 for sentence in document:
                     for start in range(0, len(sentence), self.max_words):
-                        pool.append(sentence[start : start + self.max_words])
-                        tokens += len(pool[-1]) + 2
-                if tokens >= self.pool * self.max_tokens:
-                    yield from self._cut(pool, chance)
-                    pool, tokens = [], 0
-            yield from self._cut(pool, chance)
+                        sentences.append(sentence[start : start + self.max_words])
+                        tokens += len(sentences[-1]) + 2
+                if tokens >= self.buffer_batches * self.max_tokens:
+                    yield from self._split(sentences, rng)
+                    sentences, tokens = [], 0
+            yield from self._split(sentences, rng)
             epoch += 1
-            if not self.endless:
+            if not self.infinite:
                 return
 
-    def _cut(self, pool: list[Sentence], chance: random.Random) -> list[list[Sentence]]:
+    def _split(self, sentences: list[Sentence], rng: random.Random) -> list[list[Sentence]]:
+        """Order the sentences and split them into batches."""
         batches: list[list[Sentence]] = []
         tokens = 0
         if self.group_by_length:
-            pool.sort(key=len)
+            sentences.sort(key=len)
         elif self.text.seed is not None:
-            chance.shuffle(pool)
-        for sentence in pool:
+            rng.shuffle(sentences)
+        for sentence in sentences:
             if not batches or tokens + len(sentence) + 2 > self.max_tokens:
                 batches.append([])
                 tokens = 0
             batches[-1].append(sentence)
             tokens += len(sentence) + 2
         if self.group_by_length and self.text.seed is not None:
-            chance.shuffle(batches)
+            rng.shuffle(batches)
         return batches
 
 
-class RunningText(IterableDataset):
-    """Windows of contiguous text, row by row, for states carried from window to window; endless.
+class ContiguousTextDataset(IterableDataset):
+    """Infinite dataset of windows of contiguous text, for states that are carried from window to window.
 
-    Row r of each window goes on where row r of the window before stopped. Sentences follow one another as
-    `<S> ... </S> <S> ...`; the backward direction's rows hold the same sentences, each reversed, as in bilm-tf.
+    Row r of each window continues row r of the previous window. The text of a row is `<S> ... </S> <S> ...`. The rows
+    of the backward direction contain the same sentences, each reversed, as in bilm-tf.
+
+    Each item is a window, `{"forward": rows, "backward": rows}`, so the batch size of the data loader is 1. Rows have
+    one word more than the window, the last label.
 
     Args:
-        text: where the documents come from; each row takes the next one when its own has ended.
-        rows: sentences in parallel, B.
-        steps: words a window, W.
-        processes: number of processes that share the text; items go to them in turn.
+        text: Stream of documents. Each row takes the next document at the end of its own.
+        rows: Number of rows per window.
+        steps: Number of tokens per row and window.
+        processes: Number of processes that share the text. Items are assigned to them in turn.
+
+    Attributes:
+        num_skipped: Number of windows to skip at the start, for resuming.
     """
 
-    def __init__(self, text: TextStream, rows: int, steps: int, processes: int = 1) -> None:
+    def __init__(self, text: DocumentStream, rows: int, steps: int, processes: int = 1) -> None:
         self.text, self.rows, self.steps, self.processes = text, rows, steps, processes
-        self.skip = 0
+        self.num_skipped = 0
 
-    def _endless(self) -> Iterator[Document]:
+    def _documents(self) -> Iterator[Document]:
         epoch = 0
         while True:
-            empty = True
+            is_empty = True
             for document in self.text.documents(epoch):
-                empty = False
+                is_empty = False
                 yield document
-            if empty:
-                raise ValueError("training text must have at least one sentence; got none.")
+            if is_empty:
+                raise ValueError("Expected a training text with at least one sentence, got none.")
             epoch += 1
 
     def __iter__(self) -> Iterator[dict[str, list[Sentence]]]:
-        documents = self._endless()
-        # Each row: its words forward and reversed, as far as they are known; one more than a window for the last label.
-        ahead: list[tuple[Sentence, Sentence]] = [([], []) for _ in range(self.rows * self.processes)]
+        documents = self._documents()
+        # Words of each row that were read but not yielded yet, forward and with reversed sentences.
+        buffers: list[tuple[Sentence, Sentence]] = [([], []) for _ in range(self.rows * self.processes)]
         number = 0
         while True:
-            for forward, backward in ahead:
+            for forward, backward in buffers:
                 while len(forward) <= self.steps:
                     for sentence in next(documents):
-                        forward += [BOS_WORD, *sentence, EOS_WORD]
-                        backward += [EOS_WORD, *reversed(sentence), BOS_WORD]
+                        forward += [BOS_TOKEN, *sentence, EOS_TOKEN]
+                        backward += [EOS_TOKEN, *reversed(sentence), BOS_TOKEN]
             for process in range(self.processes):
-                share = ahead[process * self.rows : (process + 1) * self.rows]
-                if number >= self.skip:
+                rows = buffers[process * self.rows : (process + 1) * self.rows]
+                if number >= self.num_skipped:
                     yield {
-                        "running": [forward[: self.steps + 1] for forward, _ in share],
-                        "reversed": [backward[: self.steps + 1] for _, backward in share],
+                        "forward": [forward[: self.steps + 1] for forward, _ in rows],
+                        "backward": [backward[: self.steps + 1] for _, backward in rows],
                     }
                 number += 1
-            for forward, backward in ahead:
+            for forward, backward in buffers:
                 del forward[: self.steps], backward[: self.steps]

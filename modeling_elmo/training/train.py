@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Train a biLM on text files with `transformers.Trainer`, from nothing or from a model that exists."""
+"""Training of a new or existing biLM on text files with `transformers.Trainer`."""
 
 import importlib.util
 from collections.abc import Sequence
@@ -14,17 +14,24 @@ from ..model.configuration_elmo import WORD_INPUT, ElmoConfig
 from ..model.modeling_elmo import ElmoForPreTraining
 from ..model.tokenization_elmo import ElmoTokenizer
 from ..remote_code import write_code
-from ..vocabulary import LmVocabulary
-from .callbacks import CarriedStates, LanguageModelCollator, LossCurve, RandomState, last_whole_checkpoint
+from ..vocabulary import LMVocabulary
+from .callbacks import (
+    CarryStatesCallback,
+    LanguageModelCollator,
+    LossCurveCallback,
+    RngStateCallback,
+    last_complete_checkpoint,
+)
 from .optimizers import DEFAULT_MUON_LEARNING_RATE, OPTIMIZERS, create_optimizer
 from .progress import LR_SCHEDULER_TYPES, UNLIMITED_STEPS, ProgressCallback, create_scheduler
-from .text import RunningText, SentenceBatches, TextStream, text_files
+from .text import ContiguousTextDataset, DocumentStream, SentenceBatchDataset, text_files
 
-ROWS = ("sentences", "running")
+SENTENCES, CONTIGUOUS = "sentences", "contiguous"
+BATCHINGS = (SENTENCES, CONTIGUOUS)
 DEFAULT_MAX_STEPS = 10_000
-# What an existing model may be trained with otherwise than before; the biLM's own weights do not depend on it.
+# Fields that may change when training of an existing model continues. The weights of the biLM do not depend on them.
 TRAINING_FIELDS = (
-    "softmax",
+    "softmax_type",
     "num_sampled_words",
     "adaptive_softmax_cutoffs",
     "adaptive_softmax_div_value",
@@ -34,33 +41,37 @@ TRAINING_FIELDS = (
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to train; the defaults suit a small model on one machine.
+    """Options of `train`. The defaults suit a small model on one machine.
 
     Attributes:
-        text, valid: files or folders, see `lm_text`.
-        output: folder of the model, its curve and its checkpoints.
-        vocabulary: file with one word a line, sorted by frequency; not needed if the model brings its own.
-        model: a model folder or repository to go on from.
-        config: fields of `ElmoConfig` for a new model (or `preset` and what differs from it); of a model that exists,
-            those in `TRAINING_FIELDS`.
-        splitter: the new model's tokenizer's.
-        rows: `"sentences"`, each from a fresh state, or `"running"` text with carried states.
-        max_tokens: words a step and process of whole sentences, boundaries counted.
-        group_by_length: batch sentences of similar length, which saves steps of the LSTM and costs some of what a step
-            teaches. By default lengths are mixed.
-        batch_size, unroll_steps: rows and words of a window of running text.
-        max_steps: updates of the weights. None: 10,000, or no limit with `max_minutes`.
-        max_minutes: training time over all restarts, evaluations included. The run ends at whichever limit comes first.
-        optimizer: `"adamw"`; `"adagrad"` with the accumulator and the clip that bilm-tf's scaled loss amounts to; or
+        text, valid: Files or folders to train and to evaluate on, see `text_files`.
+        output: Folder of the model, its curve, and its checkpoints.
+        vocabulary: File with one word per line, sorted by decreasing frequency. Defaults to the vocabulary of `model`.
+        model: Model folder or Hub repository to continue training. Defaults to a new model.
+        config: Fields of `ElmoConfig` for a new model, or `preset` and the fields that differ from it. For an existing
+            model, only `TRAINING_FIELDS` are allowed.
+        splitter: Splitter of a new model's tokenizer.
+        batching: `"sentences"` for independent sentences, or `"contiguous"` for contiguous text with carried states.
+        max_tokens: Maximum number of tokens per step and process, boundaries included, with `"sentences"`.
+        group_by_length: Whether to batch sentences of similar length. This needs fewer LSTM steps per batch, but the
+            model learns less from each batch.
+        batch_size, unroll_steps: Rows per window, and tokens per row, with `"contiguous"`.
+        max_steps: Number of weight updates. Defaults to 10,000, or to no limit with `max_minutes`.
+        max_minutes: Training time over all restarts, evaluations included, in minutes. The run ends at the first limit.
+        optimizer: `"adamw"`; `"adagrad"`, with accumulator and clipping equivalent to the scaled loss of bilm-tf; or
             `"muon"`, Muon for the LSTM matrices and AdamW for the rest.
-        learning_rate, warmup_steps, weight_decay, max_grad_norm: as in `TrainingArguments`.
-        muon_learning_rate: of the LSTM matrices, with `optimizer="muon"`.
-        lr_scheduler_type: one of `LR_SCHEDULER_TYPES`; it follows the steps, or the time with `max_minutes`.
-        bf16: products in bfloat16.
-        save_steps, eval_steps, logging_steps: how often.
-        seed: of weights, order and dropout.
-        resume: go on from the last checkpoint in `output`.
-        workers: processes that prepare batches.
+        learning_rate, warmup_steps, weight_decay, max_grad_norm: See `TrainingArguments`.
+        muon_learning_rate: Learning rate of the LSTM matrices with `optimizer="muon"`.
+        lr_scheduler_type: One of `LR_SCHEDULER_TYPES`. It follows the steps, or the time with `max_minutes`.
+        bf16: Whether to compute matrix products in bfloat16.
+        save_steps, eval_steps, logging_steps: Interval in steps.
+        seed: Seed of weights, text order, and dropout.
+        resume: Whether to resume from the last checkpoint in `output`.
+        dataloader_num_workers: Number of processes that prepare batches, 0 or 1.
+        disable_tqdm: Whether to hide the progress bar.
+
+    Raises:
+        ValueError: If a value is not allowed.
     """
 
     text: Sequence[str | Path]
@@ -70,7 +81,7 @@ class TrainOptions:
     model: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
     splitter: str = "moses"
-    rows: str = "sentences"
+    batching: str = SENTENCES
     max_tokens: int = 6000
     group_by_length: bool = False
     batch_size: int = 128
@@ -90,39 +101,41 @@ class TrainOptions:
     logging_steps: int = 50
     seed: int = 0
     resume: bool = False
-    workers: int = 0
+    dataloader_num_workers: int = 0
     disable_tqdm: bool = False
 
     def __post_init__(self) -> None:
-        choices = {"rows": ROWS, "optimizer": OPTIMIZERS, "lr_scheduler_type": LR_SCHEDULER_TYPES}
+        choices = {"batching": BATCHINGS, "optimizer": OPTIMIZERS, "lr_scheduler_type": LR_SCHEDULER_TYPES}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {getattr(self, name)!r}.")
+                names = ", ".join(map(repr, allowed))
+                raise ValueError(f"Expected `{name}` to be one of {names}, got {getattr(self, name)!r}.")
         if self.max_minutes is not None and not self.max_minutes > 0:
             raise ValueError(f"Expected `max_minutes` above 0, got {self.max_minutes}.")
-        if self.workers not in (0, 1):
-            raise ValueError(f"workers must be 0 or 1, so that batches keep their order; got {self.workers}.")
+        if self.dataloader_num_workers not in (0, 1):
+            # Several workers would change the order of the batches.
+            raise ValueError(f"Expected `dataloader_num_workers` 0 or 1, got {self.dataloader_num_workers}.")
 
     @property
     def step_limit(self) -> int:
-        """Maximum number of updates of the weights."""
+        """Maximum number of weight updates."""
         if self.max_steps is not None:
             return self.max_steps
         return DEFAULT_MAX_STEPS if self.max_minutes is None else UNLIMITED_STEPS
 
 
-def new_model(options: TrainOptions, vocabulary: LmVocabulary) -> tuple[ElmoForPreTraining, ElmoTokenizer]:
-    """A model with random weights and its tokenizer."""
+def create_model(options: TrainOptions, vocabulary: LMVocabulary) -> tuple[ElmoForPreTraining, ElmoTokenizer]:
+    """Return a model with random weights and its tokenizer."""
     fields = dict(options.config)
     preset = fields.pop("preset", None)
     fields |= {
         "word_vocab_size": len(vocabulary),
-        "word_bos_id": vocabulary.bos,
-        "word_eos_id": vocabulary.eos,
+        "word_bos_id": vocabulary.bos_id,
+        "word_eos_id": vocabulary.eos_id,
     }
     if fields.get("input_type") == WORD_INPUT:
         fields |= {"vocab_size": len(vocabulary) + 1}
-        fields |= {"bos_token_id": vocabulary.bos + 1, "eos_token_id": vocabulary.eos + 1}
+        fields |= {"bos_token_id": vocabulary.bos_id + 1, "eos_token_id": vocabulary.eos_id + 1}
     config = ElmoConfig.from_preset(preset, **fields) if preset else ElmoConfig(**fields)
     word_file = str(options.vocabulary) if config.input_type == WORD_INPUT else None
     tokenizer = ElmoTokenizer(
@@ -131,30 +144,33 @@ def new_model(options: TrainOptions, vocabulary: LmVocabulary) -> tuple[ElmoForP
     return ElmoForPreTraining(config), tokenizer
 
 
-def load_model(options: TrainOptions) -> tuple[ElmoForPreTraining, ElmoTokenizer, LmVocabulary]:
-    """The model to train, its tokenizer and the words it predicts."""
+def load_training_model(options: TrainOptions) -> tuple[ElmoForPreTraining, ElmoTokenizer, LMVocabulary]:
+    """Return the model to train, its tokenizer, and the words that it predicts.
+
+    Raises:
+        ValueError: If a new model has no vocabulary, or the configuration of an existing one cannot be changed so.
+    """
     if options.model is None:
         if options.vocabulary is None:
-            raise ValueError("a new model must have a vocabulary; make one with `elmo vocabulary`.")
-        vocabulary = LmVocabulary.read(options.vocabulary)
-        return *new_model(options, vocabulary), vocabulary
+            raise ValueError("Expected a vocabulary for a new model, got none. Create one with `elmo vocabulary`.")
+        vocabulary = LMVocabulary.read(options.vocabulary)
+        return *create_model(options, vocabulary), vocabulary
     fixed = sorted(options.config.keys() - set(TRAINING_FIELDS))
     if fixed:
         raise ValueError(
-            f"config of a model that exists must have no fields but {', '.join(TRAINING_FIELDS)}; "
-            f"got {', '.join(fixed)}."
+            f"Cannot change {', '.join(fixed)} of an existing model. Use only {', '.join(TRAINING_FIELDS)} in `config`."
         )
-    vocabulary = LmVocabulary.read(options.vocabulary or options.model)
+    vocabulary = LMVocabulary.read(options.vocabulary or options.model)
     fields = {
         **options.config,
         "word_vocab_size": len(vocabulary),
-        "word_bos_id": vocabulary.bos,
-        "word_eos_id": vocabulary.eos,
+        "word_bos_id": vocabulary.bos_id,
+        "word_eos_id": vocabulary.eos_id,
     }
     model = ElmoForPreTraining.from_pretrained(
         options.model,
         **fields,
-        # A new vocabulary starts with a new softmax.
+        # A new vocabulary requires a new softmax.
         ignore_mismatched_sizes=options.vocabulary is not None,
     )
     return model, ElmoTokenizer.from_pretrained(options.model), vocabulary
@@ -172,11 +188,12 @@ def _create_optimizer(model: ElmoForPreTraining, options: TrainOptions) -> torch
 
 
 def training_arguments(options: TrainOptions) -> TrainingArguments:
+    """Return the arguments of Trainer."""
     default_norm = 10.0 / options.unroll_steps if options.optimizer == "adagrad" else 1.0
     return TrainingArguments(
         output_dir=str(options.output / "checkpoints"),
         max_steps=options.step_limit,
-        per_device_train_batch_size=1,  # each item is a batch
+        per_device_train_batch_size=1,  # each item of the dataset is a batch
         per_device_eval_batch_size=1,
         learning_rate=options.learning_rate,
         warmup_steps=options.warmup_steps,
@@ -192,10 +209,10 @@ def training_arguments(options: TrainOptions) -> TrainingArguments:
         label_names=["labels"],
         logging_steps=options.logging_steps,
         seed=options.seed,
-        dataloader_num_workers=options.workers,
+        dataloader_num_workers=options.dataloader_num_workers,
         remove_unused_columns=False,
-        ignore_data_skip=True,  # the text stream skips by itself, without encoding
-        accelerator_config={"dispatch_batches": False},  # each process reads the text and encodes its own share
+        ignore_data_skip=True,  # the dataset skips batches itself, without encoding them
+        accelerator_config={"dispatch_batches": False},  # each process reads the text and encodes its own batches
         report_to="tensorboard" if _has_tensorboard() else "none",
         disable_tqdm=options.disable_tqdm,
     )
@@ -206,37 +223,41 @@ def _has_tensorboard() -> bool:
 
 
 def train(options: TrainOptions) -> ElmoForPreTraining:
-    """Train, and leave in `options.output` a model folder with `vocab.txt`, `curve.csv` and `checkpoints`.
+    """Train a model, and write a model folder with `vocab.txt`, `curve.csv`, and `checkpoints` to `options.output`.
+
+    Returns:
+        The trained model.
 
     Raises:
-        FileNotFoundError, ValueError: text, vocabulary or model are missing or wrong.
-        FileExistsError: `output` has checkpoints, and `resume` was not asked for.
+        FileNotFoundError: If a text, the vocabulary, or the model is missing.
+        ValueError: If one of them is invalid.
+        FileExistsError: If `output` has checkpoints and `resume` is False.
     """
     arguments = training_arguments(options)
     options.output.mkdir(parents=True, exist_ok=True)
-    last = last_whole_checkpoint(arguments)
+    last = last_complete_checkpoint(arguments)
     if last is not None and not options.resume:
         raise FileExistsError(
-            f"{options.output} has checkpoints of an earlier run; go on with resume, or choose another."
+            f"Output {options.output} already has checkpoints. Pass --resume to continue, or choose another folder."
         )
-    text = TextStream(tuple(text_files(options.text)), seed=options.seed)
+    text = DocumentStream(tuple(text_files(options.text)), seed=options.seed)
     set_seed(options.seed)
-    model, tokenizer, vocabulary = load_model(options)
-    batches: SentenceBatches | RunningText
+    model, tokenizer, vocabulary = load_training_model(options)
+    batches: SentenceBatchDataset | ContiguousTextDataset
     progress = ProgressCallback(options.max_minutes)
     progress.count_words(model)
-    callbacks: list[TrainerCallback] = [progress, LossCurve(options.output, progress)]
-    if options.rows == "running":
-        batches = RunningText(text, options.batch_size, options.unroll_steps, arguments.world_size)
-        callbacks.append(CarriedStates(model))
+    callbacks: list[TrainerCallback] = [progress, LossCurveCallback(options.output, progress)]
+    if options.batching == CONTIGUOUS:
+        batches = ContiguousTextDataset(text, options.batch_size, options.unroll_steps, arguments.world_size)
+        callbacks.append(CarryStatesCallback(model))
     else:
-        batches = SentenceBatches(text, options.max_tokens, group_by_length=options.group_by_length)
+        batches = SentenceBatchDataset(text, options.max_tokens, group_by_length=options.group_by_length)
     if last is not None:
-        batches.skip = int(last.rpartition("-")[2]) * arguments.world_size
+        batches.num_skipped = int(last.rpartition("-")[2]) * arguments.world_size
     valid = None
     if options.valid:
-        evaluated = TextStream(tuple(text_files(options.valid)))
-        valid = SentenceBatches(evaluated, options.max_tokens, endless=False, group_by_length=True)
+        valid_text = DocumentStream(tuple(text_files(options.valid)))
+        valid = SentenceBatchDataset(valid_text, options.max_tokens, infinite=False, group_by_length=True)
     trainer = Trainer(
         model=model,
         args=arguments,
@@ -244,19 +265,21 @@ def train(options: TrainOptions) -> ElmoForPreTraining:
         train_dataset=batches,
         eval_dataset=valid,
         optimizers=(_create_optimizer(model, options), None),
-        callbacks=[*callbacks, RandomState()],
+        callbacks=[*callbacks, RngStateCallback()],
     )
     trainer.lr_scheduler = create_scheduler(
         trainer.create_optimizer(), options.lr_scheduler_type, options.warmup_steps, options.step_limit, progress
     )
     trainer.train(resume_from_checkpoint=last)
     if trainer.is_world_process_zero():
-        save(model, tokenizer, vocabulary, options.output)
+        save_model_folder(model, tokenizer, vocabulary, options.output)
     return model
 
 
-def save(model: ElmoForPreTraining, tokenizer: ElmoTokenizer, vocabulary: LmVocabulary, folder: Path) -> None:
-    """A model folder that loads anywhere."""
+def save_model_folder(
+    model: ElmoForPreTraining, tokenizer: ElmoTokenizer, vocabulary: LMVocabulary, folder: Path
+) -> None:
+    """Write a model folder that also loads as remote code, without the package."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     vocabulary.write(folder)

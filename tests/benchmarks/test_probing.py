@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The probing benchmark: its readers, its measures, its probes, its report."""
+"""The probing benchmark: readers, metrics, probes, and report."""
 
 import json
 import sys
@@ -35,23 +35,26 @@ def write(path: Path, *lines: str) -> Path:
 def test_tagged_sentences_end_at_empty_lines(tmp_path: Path) -> None:
     path = write(tmp_path / "train.tsv", "It\tPRON\tPRP", "is\tAUX\tVBZ", "", "", '"\tPUNCT\t``')
     assert readers.read_tagged(path) == [
-        readers.Tagged(["It", "is"], ["PRON", "AUX"]),
-        readers.Tagged(['"'], ["PUNCT"]),
+        readers.TaggedSentence(["It", "is"], ["PRON", "AUX"]),
+        readers.TaggedSentence(['"'], ["PUNCT"]),
     ]
-    with pytest.raises(ValueError, match=r"line 2, must have 2 columns; got 1\."):
+    with pytest.raises(ValueError, match=r"Expected at least 2 columns in .*, line 2, got 1\."):
         readers.read_tagged(write(path, "It\tPRON", "is"))
-    with pytest.raises(FileNotFoundError, match=r"must have the file .*dev\.tsv\."):
+    with pytest.raises(FileNotFoundError, match=r"Expected the data file .*dev\.tsv, which"):
         readers.read_tagged(tmp_path / "dev.tsv")
 
 
 def test_ambiguous_words_count_only_with_a_listed_tag(tmp_path: Path) -> None:
     listed = readers.read_ambiguous(write(tmp_path / "ambiguous_words.tsv", "to\tPART:9 ADP:5", ":\tPUNCT:3 SYM:1"))
     assert listed == {"to": {"PART", "ADP"}, ":": {"PUNCT", "SYM"}}
-    sentences = [readers.Tagged(["To", "go"], ["PART", "VERB"]), readers.Tagged(["to", ":"], ["NOUN", "SYM"])]
+    sentences = [
+        readers.TaggedSentence(["To", "go"], ["PART", "VERB"]),
+        readers.TaggedSentence(["to", ":"], ["NOUN", "SYM"]),
+    ]
     assert metrics.is_ambiguous(sentences, listed) == [True, False, False, True]
 
 
-def test_pairs_and_senses_know_their_words(tmp_path: Path) -> None:
+def test_pairs_and_senses_contain_their_words(tmp_path: Path) -> None:
     (pair,) = readers.read_wic(write(tmp_path / "wic.tsv", "T\tgo\tV\t1\t0\tThey go .\tGo on !"))
     assert (pair.first.words[pair.first.index], pair.second.words[pair.second.index]) == ("go", "Go")
     assert pair.is_same
@@ -60,9 +63,9 @@ def test_pairs_and_senses_know_their_words(tmp_path: Path) -> None:
     words = readers.read_coarse_wsd(tmp_path)
     assert list(words) == ["bank", "seal"]
     assert [item.sense for item in words["seal"]] == ["animal", "stamp"]
-    with pytest.raises(ValueError, match=r"line 1, must name one of 2 words; got '2'\."):
+    with pytest.raises(ValueError, match=r"Expected a word index below 2 in .*, line 1, got '2'\."):
         readers.read_senses(write(tmp_path / "bad.tsv", "0\tstamp\t2\tseal it"))
-    with pytest.raises(FileNotFoundError, match=r"must have files like .*apple\.train\.tsv\."):
+    with pytest.raises(FileNotFoundError, match=r"Expected data files such as .*apple\.train\.tsv, got none\."):
         readers.read_coarse_wsd(tmp_path / "nothing")
 
 
@@ -112,30 +115,30 @@ def test_f1_needs_the_whole_entity_and_its_type() -> None:
 
 
 def test_the_baseline_gives_each_word_its_most_frequent_tag() -> None:
-    train = [readers.Tagged(["to", "To", "to", "a"], ["X", "Y", "Y", "Z"])]
-    test = [readers.Tagged(["TO", "a", "New"], ["?", "?", "?"])]
+    train = [readers.TaggedSentence(["to", "To", "to", "a"], ["X", "Y", "Y", "Z"])]
+    test = [readers.TaggedSentence(["TO", "a", "New"], ["?", "?", "?"])]
     assert metrics.most_frequent_tag(train, test, str.upper) == [["Y", "Z", "NEW"]]
     assert metrics.percent([True, False, False, False]) == 25
-    with pytest.raises(ValueError, match="must be that of one item at least"):
+    with pytest.raises(ValueError, match="Expected at least one item"):
         metrics.percent([])
 
 
-def test_seeds_choose_other_items_of_the_same_number() -> None:
-    one, again, other = (probes.chosen(50, seed) for seed in (0, 0, 1))
+def test_seeds_select_equally_many_different_items() -> None:
+    one, again, other = (probes.seed_mask(50, seed) for seed in (0, 0, 1))
     assert one.sum() == other.sum() == 40
     assert (one == again).all()
     assert (one != other).any()
 
 
-def test_standardising_uses_the_training_vectors_alone() -> None:
+def test_standardization_uses_the_training_vectors_only() -> None:
     train, test = np.array([[1.0, 5.0], [3.0, 5.0]]), np.array([[4.0, 5.0]])
-    probes.standardise(train, test)
+    probes.standardize(train, test)
     assert train.tolist() == [[-1, 0], [1, 0]]
     assert test.tolist() == [[2, 0]]
 
 
 @given(SCORES)
-def test_no_threshold_is_better_on_what_it_was_chosen(pairs: list[tuple[float, bool]]) -> None:
+def test_no_other_threshold_matches_more_labels(pairs: list[tuple[float, bool]]) -> None:
     scores, labels = np.array([score for score, _ in pairs]), np.array([label for _, label in pairs])
     threshold = probes.best_threshold(scores, labels)
     right = ((scores >= threshold) == labels).sum()
@@ -145,13 +148,13 @@ def test_no_threshold_is_better_on_what_it_was_chosen(pairs: list[tuple[float, b
 def test_cosines_and_the_nearest_sense() -> None:
     first, second = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]), np.array([[0.0, 2.0], [2.0, 2.0], [1.0, 0.0]])
     assert probes.cosines(first, second).tolist() == pytest.approx([0, 1, 0])
-    # By the angle and not by the product, which the long second vector would win.
+    # The cosine decides. The dot product would select the long second vector.
     known = np.array([[1.0, 0.1], [9.0, 9.0]])
     assert probes.nearest_sense(known, ["x", "y"], np.array([[2.0, 0.0], [0.0, 1.0]])) == ["x", "y"]
 
 
 def test_the_linear_probe_separates_what_a_line_separates() -> None:
-    pytest.importorskip("sklearn", reason="the linear probe is scikit-learn's: pip install modeling_elmo[bench]")
+    pytest.importorskip("sklearn", reason="the linear probe requires scikit-learn: pip install modeling_elmo[bench]")
     generator = np.random.default_rng(0)
     vectors = generator.normal(size=(600, 4)).astype(np.float32)
     tags = np.where(vectors[:, 0] > 0.5, "a", np.where(vectors[:, 0] < -0.5, "b", "c"))
@@ -162,7 +165,7 @@ def test_the_linear_probe_separates_what_a_line_separates() -> None:
 
 
 def test_written_vectors_are_those_of_each_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layer_vectors, "_SENTENCES_AT_ONCE", 2)
+    monkeypatch.setattr(layer_vectors, "_SENTENCES_PER_CALL", 2)
     encoder = ElmoEncoder(tiny_model(num_hidden_layers=2), ElmoTokenizer(), device="cpu")
     sentences = [["the", "bank"], ["It", "is", "n't", "."], ["seal"]]
     wanted = [[1], [2, 0], []]
@@ -171,13 +174,13 @@ def test_written_vectors_are_those_of_each_layer(tmp_path: Path, monkeypatch: py
     for layer, file in files.items():
         vectors = encoder.encode([["the", "bank"], ["It", "isn", "'t", "."]], layer=layer)
         expected = np.stack([vectors[0][1], vectors[1][2], vectors[1][0]])
-        found = layer_vectors.load(file)
+        found = layer_vectors.load_vectors(file)
         assert found.dtype == np.float32
         assert np.abs(found - expected).max() <= FLOAT16
 
 
 def test_the_report_has_a_table_of_means_and_a_chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("matplotlib", reason="the chart is matplotlib's: pip install modeling_elmo[bench]")
+    pytest.importorskip("matplotlib", reason="the chart requires matplotlib: pip install modeling_elmo[bench]")
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "probing"))
     monkeypatch.delitem(sys.modules, "report", raising=False)
     import report
@@ -186,7 +189,7 @@ def test_the_report_has_a_table_of_means_and_a_chart(tmp_path: Path, monkeypatch
     content = {
         **dict.fromkeys((*names, "seconds", "peak MB"), "x"),
         "linear probe": {"C": 0.01},
-        "share of the training items a seed": 0.8,
+        "share of training items per seed": 0.8,
         "seeds": 2,
         "results": [
             {"task": "POS", "measure": "accuracy", "layer": "no context", "values": [60.0]},
@@ -201,13 +204,14 @@ def test_the_report_has_a_table_of_means_and_a_chart(tmp_path: Path, monkeypatch
     assert (tmp_path / "probing.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_baselines_of_the_data_are_found_again() -> None:
+def test_the_baselines_of_the_data_are_reproduced() -> None:
     folder = shared_folder("ELMO_PROBING_DATA", "data/eval")
     train, test = (readers.read_tagged(folder / "pos_ud_ewt" / f"{part}.tsv") for part in ("train", "dev"))
     ambiguous = readers.read_ambiguous(folder / "pos_ud_ewt" / "ambiguous_words.tsv")
     predicted = metrics.most_frequent_tag(train, test, lambda word: "PROPN" if word[0].isupper() else "NOUN")
     hits = [
-        gold == found for gold, found in zip(metrics.flat([s.tags for s in test]), metrics.flat(predicted), strict=True)
+        gold == found
+        for gold, found in zip(metrics.flatten([s.tags for s in test]), metrics.flatten(predicted), strict=True)
     ]
     mask = metrics.is_ambiguous(test, ambiguous)
     assert (len(train), len(test), len(hits), len(ambiguous), sum(mask)) == (12544, 2001, 25147, 248, 3487)

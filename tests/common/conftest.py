@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Markers that transformers' tests carry."""
+"""Markers of the tests of transformers."""
 
 import pytest
 
@@ -17,4 +17,4 @@ def pytest_configure(config: pytest.Config) -> None:
         "torch_compile_test",
         "torch_export_test",
     ):
-        config.addinivalue_line("markers", f"{marker}: transformers' own")
+        config.addinivalue_line("markers", f"{marker}: marker of transformers")

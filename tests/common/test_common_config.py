@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""transformers' common tests of configurations, on ElmoConfig (see `upstream` for how to run them)."""
+"""Common tests of transformers for configurations, on ElmoConfig. See `upstream` for how to run them."""
 
 import unittest
 from typing import Any
@@ -12,9 +12,9 @@ from modeling_elmo import ElmoConfig
 
 common = upstream("test_configuration_common")
 
-pytestmark = pytest.mark.common
+pytestmark = [pytest.mark.common, pytest.mark.slow]
 
-# What every configuration takes, none of it a default. transformers' own table is not in its source distribution.
+# Common fields of all configurations, with values that are not defaults. The source distribution has no such table.
 COMMON_ARGUMENTS = {
     "architectures": ["ElmoModel"],
     "chunk_size_feed_forward": 5,

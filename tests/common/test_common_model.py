@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""transformers' common tests of models, on ElmoModel (see `upstream` for how to run them)."""
+"""Common tests of transformers for models, on all ELMo models. See `upstream` for how to run them."""
 
 import unittest
 from collections.abc import Callable
@@ -8,37 +8,39 @@ from unittest import mock
 
 import pytest
 import torch
-from common.upstream import MAJOR, excluding, lively_weights, on, upstream
+from common.upstream import MAJOR, excluding, for_major, large_weights, upstream
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.models.auto import modeling_auto
 
 import modeling_elmo
-from modeling_elmo import ElmoConfig
+from modeling_elmo import ElmoConfig, ElmoModel
 from modeling_elmo.model.configuration_elmo import BOW_ID, BYTE_OFFSET, CHARACTER_PAD_ID, EOW_ID
 
 common = upstream("test_modeling_common")
-# Version 4 has no such tests.
+# transformers 4 has no such tests.
 TrainingTesterMixin = upstream("test_training_mixin").TrainingTesterMixin if MAJOR >= 5 else type("None_", (), {})
 
-pytestmark = pytest.mark.common
+pytestmark = [pytest.mark.common, pytest.mark.slow]
 
-MODELS = [
-    value for value in vars(modeling_elmo).values() if isinstance(value, type) and issubclass(value, PreTrainedModel)
-]
-# transformers finds out by these tables what labels a model takes, if any. Every model needs an entry here.
+# ElmoModel is the first one, because some tests require that the hidden states determine the first output.
+MODELS = sorted(
+    (value for value in vars(modeling_elmo).values() if isinstance(value, type) and issubclass(value, PreTrainedModel)),
+    key=lambda model: model is not ElmoModel,
+)
+# These tables tell the tests which labels a model takes, if any. Every model needs an entry here.
 TASKS = {
     "ElmoModel": modeling_auto.MODEL_MAPPING_NAMES,
-    "ElmoForPreTraining": modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,  # a label a word; pretraining has none
+    "ElmoForPreTraining": modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,  # one label per word
     "ElmoForTokenClassification": modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
     "ElmoForSequenceClassification": modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
 }
 
-_NO_ATTENTION = "there is no attention, and no head of it to mask or prune"
+_NO_ATTENTION = "ELMo has no attention heads"
 
 EXCLUDED = {
-    "test_load_with_mismatched_shapes": "it feeds single ids; test_can_load_ignoring_mismatched_shapes does not",
-    **on(
+    "test_load_with_mismatched_shapes": "it uses one id per word; test_can_load_ignoring_mismatched_shapes does not",
+    **for_major(
         4,
         {
             "test_headmasking": _NO_ATTENTION,
@@ -46,14 +48,14 @@ EXCLUDED = {
             "test_head_pruning_integration": _NO_ATTENTION,
             "test_head_pruning_save_load_from_config_init": _NO_ATTENTION,
             "test_head_pruning_save_load_from_pretrained": _NO_ATTENTION,
-            "test_torch_export": "only real words are computed, and how many they are is not known without the data",
+            "test_torch_export": "the number of packed words depends on the data",
         },
     ),
 }
 
 
-def spell(letters: Tensor, lengths: Tensor) -> Tensor:
-    """Words of ids [..., M] between their boundaries from letters [..., M] and the numbers of them [...]."""
+def word_rows(letters: Tensor, lengths: Tensor) -> Tensor:
+    """Return ids [..., M] of words with boundaries from letters [..., M] and their lengths [...]."""
     column = torch.arange(letters.shape[-1]) - 1
     ids = torch.where(column < lengths[..., None], letters + BYTE_OFFSET, CHARACTER_PAD_ID)
     ids = torch.where(column == lengths[..., None], EOW_ID, ids)
@@ -61,7 +63,7 @@ def spell(letters: Tensor, lengths: Tensor) -> Tensor:
 
 
 class ElmoModelTester:
-    """A tiny model, and a batch of sentences without padding and with some on the right, the left and in between."""
+    """Tiny model, and a batch of sentences with padding on the right, the left, in between, and none."""
 
     batch_size = 4
     seq_length = 7
@@ -71,7 +73,7 @@ class ElmoModelTester:
 
     def get_config(self) -> ElmoConfig:
         return ElmoConfig(
-            vocab_size=300,  # tests take rows away; the alphabet must survive that
+            vocab_size=300,  # some tests remove rows, but the alphabet must remain
             max_characters_per_token=8,
             character_embedding_size=4,
             filters=[[1, 4], [2, 8], [3, 12]],
@@ -86,12 +88,12 @@ class ElmoModelTester:
     def random_words(self, config: ElmoConfig) -> Tensor:
         shape = (self.batch_size, self.seq_length)
         width = config.max_characters_per_token
-        return spell(torch.randint(ord("a"), ord("z"), (*shape, width)), torch.randint(1, width - 2, shape))
+        return word_rows(torch.randint(ord("a"), ord("z"), (*shape, width)), torch.randint(1, width - 2, shape))
 
     def prepare_config_and_inputs_for_common(self) -> tuple[ElmoConfig, dict[str, Tensor]]:
         config = self.get_config()
         attention_mask = torch.ones(self.batch_size, self.seq_length, dtype=torch.long)
-        # Some tests compare the first sentence alone with itself in the batch, so the longest is another.
+        # Some tests compare the first sentence alone and in the batch, so it must not be the longest.
         attention_mask[0, -3:] = 0
         attention_mask[1, :2] = 0
         attention_mask[2, 2:4] = 0
@@ -99,7 +101,7 @@ class ElmoModelTester:
 
 
 class ElmoWordModelTester(ElmoModelTester):
-    """Word ids in the place of characters, no projections, sentences that start from a stored state."""
+    """Tiny word-input model without projections, with a stored initial state."""
 
     def get_config(self) -> ElmoConfig:
         return ElmoConfig(
@@ -132,8 +134,10 @@ class ElmoModelTest(common.ModelTesterMixin, TrainingTesterMixin, unittest.TestC
     def setUp(self) -> None:
         self.model_tester = self.new_model_tester()
         patches = [mock.patch.dict(TASKS[model.__name__], elmo=model.__name__) for model in MODELS]
-        if not self._testMethodName.startswith(("test_can", "test_init_weights")):  # they test the real ones
-            patches.append(lively_weights())
+        if not self._testMethodName.startswith(
+            ("test_can", "test_init_weights")
+        ):  # these tests check the initialization
+            patches.append(large_weights())
         for patch in patches:
             patch.start()
             self.addCleanup(patch.stop)
@@ -145,7 +149,7 @@ class ElmoModelTest(common.ModelTesterMixin, TrainingTesterMixin, unittest.TestC
         return taggers[0]
 
     def _create_text_training_batch(self, batch_size: int, seq_length: int, vocab_size: int) -> dict[str, Any]:
-        # Theirs is of single ids.
+        # The batch of transformers has one id per word.
         config = self.model_tester.get_config()
         words = self.model_tester.random_words(config).flatten(0, 1)[:seq_length]
         labels = torch.arange(seq_length) % config.num_labels

@@ -1,8 +1,8 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""transformers' common tests of pipelines, on ElmoModel and ElmoTokenizer (see `upstream` for how to run them).
+"""Common tests of transformers for pipelines, on ElmoModel and ElmoTokenizer. See `upstream` for how to run them.
 
-They load tiny models from a folder, which is made here, and hand each pipeline to a class that is not in the source
-distribution; `FeatureExtraction` stands in for it.
+The tests load tiny models from a folder, which this module creates. `FeatureExtraction` replaces a test class that is
+not in the source distribution.
 """
 
 import json
@@ -15,7 +15,7 @@ from unittest import mock
 
 import pytest
 import torch
-from common.upstream import MAJOR, lively_weights, upstream
+from common.upstream import MAJOR, large_weights, upstream
 from transformers import FeatureExtractionPipeline
 
 import modeling_elmo
@@ -30,11 +30,11 @@ Path(TINY_MODELS.name, "reports", "tiny_model_summary.json").write_text(json.dum
 with mock.patch.dict(os.environ, TRANSFORMERS_TINY_MODEL_PATH=TINY_MODELS.name):
     common = upstream("test_pipeline_mixin")
 
-pytestmark = pytest.mark.common
+pytestmark = [pytest.mark.common, pytest.mark.slow]
 
 
 class FeatureExtraction:
-    """A text's vectors: those of all words before and after each word, and of nothing else in the batch."""
+    """Tests of the vectors of a text: they depend on both contexts and not on the rest of the batch."""
 
     def get_test_pipeline(self, model: Any, tokenizer: Any = None, dtype: str = "float32", **processors: Any) -> tuple:
         pipeline = FeatureExtractionPipeline(model=model, tokenizer=tokenizer, dtype=dtype, **processors)
@@ -48,7 +48,7 @@ class FeatureExtraction:
         tokenizer, size = pipeline.tokenizer, pipeline.model.config.hidden_size
         for side in ("left", "right"):
             tokenizer.padding_side = side
-            # The pipelines' own collator cannot pad an empty text on the left: it assigns to the slice [-0:].
+            # The collator of the pipelines cannot pad an empty text on the left, because it assigns to the slice [-0:].
             texts = [text for text in examples if text or side == "right"]
             for text, alone, batched in zip(texts, pipeline(texts), pipeline(texts, batch_size=4), strict=True):
                 words = len(tokenizer.tokenize(text))
@@ -75,14 +75,14 @@ class ElmoPipelineTest(common.PipelineTesterMixin, unittest.TestCase):
     def setUpClass(cls) -> None:
         config = ElmoConfig(filters=[[1, 4], [2, 8]], projection_size=8, cell_size=16, num_highway_layers=1)
         folder = Path(TINY_MODELS.name, "elmo", "ElmoModel")
-        with lively_weights():
+        with large_weights():
             ElmoModel(config).save_pretrained(folder)
         ElmoTokenizer().save_pretrained(folder)
 
     def setUp(self) -> None:
         test = f"{__name__}.FeatureExtraction" if MAJOR >= 5 else FeatureExtraction
         for patch in (
-            mock.patch.object(common, "transformers_module", modeling_elmo),  # where tokenizers are looked up
+            mock.patch.object(common, "transformers_module", modeling_elmo),  # for the lookup of tokenizers
             mock.patch.dict(common.pipeline_test_mapping, {"feature-extraction": {"test": test}}),
         ):
             patch.start()

@@ -1,21 +1,21 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""transformers' common tests of tokenizers, on ElmoTokenizer (see `upstream` for how to run them)."""
+"""Common tests of transformers for tokenizers, on ElmoTokenizer. See `upstream` for how to run them."""
 
 import tempfile
 import unittest
 from typing import Any
 
 import pytest
-from common.upstream import MAJOR, excluding, on, upstream
+from common.upstream import MAJOR, excluding, for_major, upstream
 
 from modeling_elmo import ElmoTokenizer
 
 common = upstream("test_tokenization_common")
 
-pytestmark = pytest.mark.common
+pytestmark = [pytest.mark.common, pytest.mark.slow]
 
-_PAIRS = "ELMo reads single sentences; the tokenizer refuses pairs"
-_SCALARS = "takes ids for single numbers, where ELMo has a row of them a word"
+_PAIRS = "the tokenizer rejects pairs of sentences"
+_SCALARS = "expects one id per word; ELMo has a row of ids per word"
 
 EXCLUDED = {
     "test_call": _PAIRS,
@@ -25,7 +25,7 @@ EXCLUDED = {
     "test_padding_with_attention_mask": _SCALARS,
     "test_pretokenized_inputs": _PAIRS,
     "test_special_tokens_mask_input_pairs": _PAIRS,
-    **on(
+    **for_major(
         5,
         {
             "test_batch_encode_dynamic_overflowing": _SCALARS,
@@ -33,7 +33,7 @@ EXCLUDED = {
             "test_mask_output": _PAIRS,
         },
     ),
-    **on(4, {"test_add_tokens_tokenizer": _SCALARS, "test_right_and_left_padding": _SCALARS}),
+    **for_major(4, {"test_add_tokens_tokenizer": _SCALARS, "test_right_and_left_padding": _SCALARS}),
 }
 
 
@@ -48,11 +48,11 @@ class ElmoTokenizerTest(common.TokenizerTesterMixin, unittest.TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
-        # Theirs reads a text that is not in the source distribution, and tokenizers from the Hub.
+        # The original reads a text that is not in the source distribution, and tokenizers from the Hub.
         folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(folder.cleanup)
         cls.tmpdirname = folder.name
-        # In version 4 the list is of the tokenizers written in Rust.
+        # In transformers 4, the list contains the fast tokenizers.
         cls.tokenizers_list = [(ElmoTokenizer, folder.name, {})] if MAJOR >= 5 else []
         cls._data = "ELMo reads words .\nIt reads them from both sides , and forgets nothing of them .\n" * 5
         ElmoTokenizer().save_pretrained(folder.name)
@@ -62,6 +62,6 @@ class ElmoTokenizerTest(common.TokenizerTesterMixin, unittest.TestCase):
         pass
 
     def get_clean_sequence(self, tokenizer: Any, *arguments: Any, **keywords: Any) -> tuple[str, Any]:
-        # Theirs is made of vocabulary entries, which here are characters.
+        # The original text consists of vocabulary entries, which are characters here.
         text = "the cat sat on the mat and saw the dog of the man"
         return text, tokenizer.encode(text, add_special_tokens=False)

@@ -1,20 +1,20 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""transformers' own common tests as modules, and what they have in common here.
+"""Import of the common tests of transformers, and helpers for them.
 
-In an environment of its own (accelerate is in the test extra, and what needs it is skipped without):
+Run them in a separate environment:
 
     pip install -c constraints.txt -e ".[test]"
-    python tests/common/fetch.py
+    python tests/fetch.py
     python -m pytest -m common tests/common
 
-and on transformers 4, where errors of tokenizers need protobuf to show themselves:
+or, for transformers 4, whose tokenizer errors require protobuf:
 
     pip install -c constraints-transformers4.txt -e ".[test]" protobuf
-    python tests/common/fetch.py
+    python tests/fetch.py
     python -m pytest -m common tests/common
 
-A source distribution holds no more than the files `tests/test_*.py`. What these import from other folders of tests is
-replaced by empty stand-ins; where one is not enough, the test file that needs more says so.
+A source distribution contains only the files `tests/test_*.py`. Empty stubs replace their imports from other folders of
+tests.
 """
 
 import importlib
@@ -31,7 +31,7 @@ from unittest import mock
 
 import pytest
 import transformers
-from common.fetch import cache_folder, release
+from fetch import cache_folder, transformers_folder
 from torch import nn
 
 from modeling_elmo.model.modeling_elmo import ElmoPreTrainedModel
@@ -39,11 +39,11 @@ from modeling_elmo.model.modeling_elmo import ElmoPreTrainedModel
 # Not `tests`, which is the name of the folder that this file is in.
 PACKAGE = "transformers_common_tests"
 MAJOR = int(transformers.__version__.split(".")[0])
-LIVELY = 0.4
+STANDARD_DEVIATION = 0.4
 
 
-class _StandIn(types.ModuleType):
-    """A module of which every name is a class without anything in it."""
+class _StubModule(types.ModuleType):
+    """Module whose attributes are all empty classes."""
 
     __path__: Sequence[str] = ()
 
@@ -55,15 +55,15 @@ class _StandIn(types.ModuleType):
         return value
 
 
-class _StandIns(MetaPathFinder, Loader):
-    """Finds what the source distribution leaves out; asked last."""
+class _StubFinder(MetaPathFinder, Loader):
+    """Finder of modules that the source distribution does not contain. It is the last one on the path."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
         missing = fullname.startswith(f"{PACKAGE}.") and not fullname.startswith(f"{PACKAGE}.test_")
         return ModuleSpec(fullname, self, is_package=True) if missing else None
 
     def create_module(self, spec: ModuleSpec) -> types.ModuleType:
-        return _StandIn(spec.name)
+        return _StubModule(spec.name)
 
     def exec_module(self, module: types.ModuleType) -> None:
         pass
@@ -71,32 +71,32 @@ class _StandIns(MetaPathFinder, Loader):
 
 def upstream(name: str) -> types.ModuleType:
     """transformers' `tests/{name}.py`; skips the module that asks for it if it was not fetched."""
-    tests = cache_folder() / release() / "tests"
+    tests = transformers_folder(cache_folder()) / "tests"
     if not tests.is_dir():
-        pytest.skip(f"{release()}'s tests are not there; run: python tests/common/fetch.py", allow_module_level=True)
+        pytest.skip("Tests of transformers are not in the cache. Run: python tests/fetch.py", allow_module_level=True)
     if PACKAGE not in sys.modules:
         package = types.ModuleType(PACKAGE)
         package.__path__ = [str(tests)]
         sys.modules[PACKAGE] = package
-        sys.meta_path.append(_StandIns())
+        sys.meta_path.append(_StubFinder())
     with (
-        # They load a copy of transformers from a checkout; the installed one is what is tested here.
+        # The tests load transformers from a checkout; test the installed package instead.
         mock.patch("transformers.utils.direct_transformers_import", return_value=transformers),
-        mock.patch.dict(os.environ, RUN_SLOW="1"),  # with models this small nothing is
+        mock.patch.dict(os.environ, RUN_SLOW="1"),  # tests of tiny models are fast
     ):
         return importlib.import_module(f"{PACKAGE}.{name}")
 
 
-def on(major: int, reasons: Mapping[str, str]) -> Mapping[str, str]:
-    """Exclusions that only this major version of transformers knows."""
+def for_major(major: int, reasons: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the exclusions if this is the major version of the installed transformers."""
     return reasons if major == MAJOR else {}
 
 
 def excluding(reasons: Mapping[str, str]) -> Callable[[type], type]:
-    """Skip the named tests, each with its reason. A parameterised test is named without its parameters.
+    """Decorate a test case to skip tests for the given reasons. Parameterized tests have names without parameters.
 
     Raises:
-        LookupError: if there is no such test.
+        LookupError: If a test does not exist.
     """
 
     def exclude(case: type) -> type:
@@ -116,14 +116,14 @@ def excluding(reasons: Mapping[str, str]) -> Callable[[type], type]:
 _initialize = ElmoPreTrainedModel._init_weights
 
 
-def _initialize_lively(model: ElmoPreTrainedModel, module: nn.Module) -> None:
+def _init_large_weights(model: ElmoPreTrainedModel, module: nn.Module) -> None:
     _initialize(model, module)
     for parameter in module.parameters(recurse=False):
-        # A factor of everything, such as the scalar mix's gamma, stays what it is: near zero it would hide all else.
+        # Keep a factor of all outputs, such as gamma of the scalar mix: near zero it would hide all differences.
         if parameter.numel() > 1 and not getattr(parameter, "_is_hf_initialized", False):
-            nn.init.normal_(parameter, std=LIVELY)
+            nn.init.normal_(parameter, std=STANDARD_DEVIATION)
 
 
-def lively_weights() -> Any:
-    """A patch: new models' weights are so large that a wrong reading order or a leak exceeds every tolerance."""
-    return mock.patch.object(ElmoPreTrainedModel, "_init_weights", _initialize_lively)
+def large_weights() -> Any:
+    """Return a patch that makes new weights so large that a wrong order or a leak exceeds every tolerance."""
+    return mock.patch.object(ElmoPreTrainedModel, "_init_weights", _init_large_weights)

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The calls of old programs give what AllenNLP and TF Hub gave, by the NumPy oracle."""
+"""`compat` returns the values of AllenNLP and TF Hub, computed by the NumPy oracle."""
 
 import io
 import json
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.oracle import mix
-from helpers.small_models import SENTENCES, oracle_of, tiny_config, tiny_model
+from helpers.small_models import SENTENCES, build_oracle, tiny_config, tiny_model
 from helpers.tolerances import ORACLE, PACKED, SAME_BATCH
 from helpers.write_checkpoint import write_checkpoint
 
@@ -33,15 +33,15 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """options.json and weights, as old programs name them."""
+    """Return the paths of options.json and the weights."""
     folder = tmp_path_factory.mktemp("old")
     write_checkpoint(folder)
     return str(folder / "options.json"), str(next(folder.glob("*.hdf5")))
 
 
 def layers_of(saved: str, sentence: list[str], states: Any = None) -> tuple[np.ndarray, Any]:
-    """[L + 1, words + 2, D] by the oracle, and the states after it."""
-    oracle = oracle_of(compat.load_model(saved, None).double())
+    """Return the layers [L + 1, words + 2, D] and the final states, computed by the oracle."""
+    oracle = build_oracle(compat.load_model(saved, None).double())
     layers, states = oracle.run(sentence, states)
     return np.stack(layers), states
 
@@ -69,7 +69,9 @@ def test_defaults_and_outputs_are_allennlps(saved: str) -> None:
     }
     tuned = Elmo(saved, None, 1, requires_grad=True, dropout=0)
     tuned(ids)["elmo_representations"][0].pow(2).sum().backward()
-    assert all(p.grad is not None and p.grad.any() for p in tuned.parameters()), "nothing is left over, as in AllenNLP"
+    assert all(p.grad is not None and p.grad.any() for p in tuned.parameters()), (
+        "no parameter is unused, as in AllenNLP"
+    )
 
 
 def test_dropout_is_on_by_default_in_training(saved: str) -> None:
@@ -83,7 +85,7 @@ def test_dropout_is_on_by_default_in_training(saved: str) -> None:
     assert torch.equal(Elmo(saved, None, 1, dropout=0).train()(ids)["elmo_representations"][0], whole)
 
 
-def test_the_bilm_itself_drops_nothing_in_training(saved: str, tmp_path: Path) -> None:
+def test_the_bilm_has_no_dropout_in_training(saved: str, tmp_path: Path) -> None:
     tiny_model(seed=4, lstm_dropout=0.5, output_dropout=0.5).save_pretrained(tmp_path)
     ids = batch_to_ids(WORDY)
     ours = Elmo(tmp_path, None, 1, requires_grad=True, dropout=0).train()(ids)["elmo_representations"][0]
@@ -98,38 +100,39 @@ def test_nested_inputs_and_boundaries(saved: str) -> None:
     nested = elmo(ids.view(2, 2, *ids.shape[1:]))
     assert torch.equal(nested["elmo_representations"][0].flatten(0, 1), flat["elmo_representations"][0])
     assert torch.equal(nested["mask"].flatten(0, 1), flat["mask"])
-    framed = Elmo(saved, None, 1, dropout=0, keep_sentence_boundaries=True)(ids)
+    with_boundaries = Elmo(saved, None, 1, dropout=0, keep_sentence_boundaries=True)(ids)
     for row, sentence in enumerate(WORDY[:4]):
         expected = layers_of(saved, sentence)[0].mean(0)
-        ours = framed["elmo_representations"][0][row].detach().numpy()
+        ours = with_boundaries["elmo_representations"][0][row].detach().numpy()
         assert np.abs(ours[: len(sentence) + 2] - expected).max() <= 10 * PACKED
-        assert framed["mask"][row].tolist() == [i < len(sentence) + 2 for i in range(framed["mask"].shape[1])]
+        mask = with_boundaries["mask"][row].tolist()
+        assert mask == [i < len(sentence) + 2 for i in range(len(mask))]
 
 
 @pytest.mark.parametrize("weights", [[0.0, 0.0, 1.0], [-9e10, 1.0, -9e10], [3.0, -1.0, 0.5]])
-def test_mix_parameters_are_logits_that_do_not_train(weights: list[float], saved: str) -> None:
+def test_mix_parameters_are_fixed_logits(weights: list[float], saved: str) -> None:
     elmo = Elmo(saved, None, 1, dropout=0, scalar_mix_parameters=weights)
     assert not any(p.requires_grad for p in elmo.parameters())
-    shares = np.exp(np.array(weights) - max(weights))
-    shares /= shares.sum()
+    normed_weights = np.exp(np.array(weights) - max(weights))
+    normed_weights /= normed_weights.sum()
     layers = layers_of(saved, WORDY[0])[0][:, 1:-1]
     ours = elmo(batch_to_ids(WORDY[:1]))["elmo_representations"][0][0].numpy()
-    assert np.abs(ours - np.einsum("l,ltd->td", shares, layers)).max() <= 10 * PACKED
+    assert np.abs(ours - np.einsum("l,ltd->td", normed_weights, layers)).max() <= 10 * PACKED
 
 
 def test_layer_norm_is_over_all_words_and_boundaries_of_the_batch(saved: str) -> None:
     batch = WORDY[:3]
     elmo = Elmo(saved, None, 1, do_layer_norm=True, dropout=0)
     ours = elmo(batch_to_ids(batch))["elmo_representations"][0].detach().numpy()
-    each = [layers_of(saved, sentence)[0] for sentence in batch]
-    everything = np.concatenate(each, axis=1)
-    mean, deviation = everything.mean((1, 2)), everything.std((1, 2))
-    for row, layers in enumerate(each):
+    layers_per_sentence = [layers_of(saved, sentence)[0] for sentence in batch]
+    all_words = np.concatenate(layers_per_sentence, axis=1)
+    mean, deviation = all_words.mean((1, 2)), all_words.std((1, 2))
+    for row, layers in enumerate(layers_per_sentence):
         expected = ((layers - mean[:, None, None]) / deviation[:, None, None]).mean(0)[1:-1]
         assert np.abs(ours[row, : len(expected)] - expected).max() <= 100 * PACKED
 
 
-def test_stateful_carries_what_each_row_ended_in(saved: str) -> None:
+def test_stateful_carries_the_final_states_of_each_row(saved: str) -> None:
     elmo = Elmo(saved, None, 1, dropout=0, stateful=True).double()
     rows: dict[int, Any] = {}
     for batch in BATCHES:
@@ -160,13 +163,13 @@ def test_a_module_in_place_of_the_bilm() -> None:
     assert elmo.get_output_dim() == 4
     output = elmo(batch_to_ids([["a", "b"]]))
     assert output["elmo_representations"][0].tolist() == [[[2.0] * 4] * 2]
-    with pytest.raises(ValueError, match="must be None where module is given"):
+    with pytest.raises(ValueError, match="to be None if `module` is given"):
         Elmo("x", "y", 1, module=Bilm())
 
 
 def test_old_files_are_converted_in_memory(pair: tuple[str, str]) -> None:
     ours = Elmo(*pair, 1, dropout=0)(batch_to_ids(WORDY))["elmo_representations"][0]
-    oracle = oracle_of(compat.load_model(*pair).double())
+    oracle = build_oracle(compat.load_model(*pair).double())
     for row, sentence in enumerate(WORDY):
         expected = np.stack(oracle.run(sentence)[0]).mean(0)[1:-1]
         assert np.abs(ours[row, : len(sentence)].detach().numpy() - expected).max() <= 10 * PACKED
@@ -181,19 +184,19 @@ def test_one_name_for_both_files(pair: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize("host", ["https://s3-us-west-2.amazonaws.com/allennlp", "https://allennlp.s3.amazonaws.com"])
-def test_both_spellings_of_old_addresses_lead_to_the_same_files(
+def test_both_hosts_of_the_old_urls_return_the_same_files(
     host: str, pair: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
+    urls = []
 
     def download(url: str, size: int | None = None, sha256: str | None = None) -> Path:
-        asked.append(url)
+        urls.append(url)
         return Path(pair[0] if url.endswith("options.json") else pair[1])
 
     monkeypatch.setattr(fetch, "download", download)
     stem = f"{host}/models/elmo/2x1024_128_2048cnn_1xhighway/elmo_2x1024_128_2048cnn_1xhighway_"
     Elmo(stem + "options.json", stem + "weights.hdf5", 1)
-    assert sorted(url.rsplit("_", 1)[1] for url in asked) == ["options.json", "weights.hdf5"]
+    assert sorted(url.rsplit("_", 1)[1] for url in urls) == ["options.json", "weights.hdf5"]
 
 
 def test_embedder(saved: str) -> None:
@@ -236,7 +239,7 @@ def test_embed_file(output_format: str, saved: str, tmp_path: Path) -> None:
     )
     with h5py.File(tmp_path / "keys.hdf5") as file:
         assert set(file) == {"the bank", "a  b c"}
-    with pytest.raises(ValueError, match="line 2 has none"):
+    with pytest.raises(ValueError, match="got none in line 2"):
         ElmoEmbedder(saved).embed_file(io.StringIO("a\n\nb"), tmp_path / "bad.hdf5")
     assert {path.name for path in tmp_path.iterdir()} == {"out.hdf5", "keys.hdf5"}
 
@@ -245,7 +248,9 @@ def test_tf_hubs_six_outputs(saved: str) -> None:
     texts = ["the  cat ate", "apple"]
     words = [["the", "cat", "ate"], ["apple"]]
     output = tfhub_outputs(texts, model=saved)
-    scalar_mix = ElmoEncoder.from_pretrained(saved).model.scalar_mixes[0]  # trained: not the mean of the layers
+    scalar_mix = ElmoEncoder.from_pretrained(saved).model.scalar_mixes[
+        0
+    ]  # its weights differ from those of the mean of the layers
     assert scalar_mix.weights.std() > 0.1
     assert list(output) == ["word_emb", "lstm_outputs1", "lstm_outputs2", "elmo", "default", "sequence_len"]
     assert output["sequence_len"].tolist() == [3, 1]
@@ -270,26 +275,26 @@ def test_tf_hubs_six_outputs(saved: str) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: batch_to_ids("one text"), "batch must be a list of lists of words"),
-        (lambda: batch_to_ids([["a"], "b c"]), "item 1 is the string 'b c'"),
+        (lambda: batch_to_ids("one text"), "`batch` to be a list of lists of words"),
+        (lambda: batch_to_ids([["a"], "b c"]), "got the string 'b c' at 1"),
         (lambda: tfhub_outputs("one text"), "got one string"),
         (lambda: tfhub_outputs(["a", ["b"]]), "got both"),
-        (lambda: tfhub_outputs(["a b"], sequence_len=[1]), "sequence_len is for lists of words"),
+        (lambda: tfhub_outputs(["a b"], sequence_len=[1]), "`sequence_len` with lists of words only"),
         (lambda: Elmo(None, None, 1), "got None"),
-        (lambda: ScalarMix(3)([torch.zeros(1, 1, 2)]), "must be 3 tensors"),
+        (lambda: ScalarMix(3)([torch.zeros(1, 1, 2)]), "Expected 3 tensors"),
     ],
 )
-def test_misuse_is_explained(call: Any, message: str) -> None:
+def test_wrong_arguments_are_rejected(call: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         call()
 
 
-def test_wrong_shapes_are_explained(saved: str) -> None:
+def test_wrong_shapes_are_rejected(saved: str) -> None:
     with pytest.raises(ValueError, match="from batch_to_ids"):
         Elmo(saved, None, 1)(torch.zeros(3, 50, dtype=torch.long))
-    with pytest.raises(ValueError, match="one number a layer, 3; got 2"):
+    with pytest.raises(ValueError, match="of length 3, one per layer, got 2"):
         Elmo(saved, None, 1, scalar_mix_parameters=[0.0, 1.0])
     for length in (-1, 2):
-        with pytest.raises(ValueError, match=rf"in 0\.\.1 in row 1; got {length}"):
+        with pytest.raises(ValueError, match=rf"`sequence_len\[1\]` in 0\.\.1, got {length}"):
             tfhub_outputs([["a"], ["b"]], sequence_len=[1, length], model=saved)
     assert tiny_config().hidden_size == 16

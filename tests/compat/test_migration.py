@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""docs/migration.md: every new call of its tables runs, and gives what the old one gave by the NumPy oracle."""
+"""docs/migration.md: each new call in the tables runs and returns the values of the old call (NumPy oracle)."""
 
 import re
 import shlex
@@ -13,11 +13,11 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from helpers.small_models import ROOT, oracle_of
+from helpers.small_models import ROOT, build_oracle
 from helpers.tolerances import PACKED
 
+from elmo_cli import main
 from modeling_elmo import ElmoModel
-from modeling_elmo.cli import main
 from modeling_elmo.conversion.convert import convert
 from modeling_elmo.conversion.demo import write_demo
 
@@ -26,7 +26,7 @@ BLOCK = re.compile(r"(<!-- needs (.*?) -->\n)?```python\n(.*?)```", re.DOTALL)
 SENTENCES = [["The", "bank", "lends", "money", "."], ["Good", "."]]
 PROTEIN = list("MKTAYIAK")
 
-# `elmo embed`'s layouts by --layers, and what they hold of the layers [3, words, 2P].
+# Contents of the files of `elmo embed --layers`, from the layers [3, words, 2P].
 STORED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "all.hdf5": lambda layers: layers,
     "top.hdf5": lambda layers: layers[2],
@@ -36,13 +36,13 @@ STORED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def rows() -> list[tuple[str, str, list[str]]]:
-    """The old call, the whole new cell and the code in it, of each row of each table."""
-    found = []
+    """Return the old call, the new cell, and the code in it, for each row of each table."""
+    table_rows = []
     for line in TEXT.splitlines():
         if line.startswith("| ") and line != "| old | new |":
             old, new = line[2:-2].split(" | ")
-            found.append((old, new, re.findall(r"`([^`]+)`", new)))
-    return found
+            table_rows.append((old, new, re.findall(r"`([^`]+)`", new)))
+    return table_rows
 
 
 @pytest.fixture(scope="module")
@@ -56,28 +56,28 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def names(here: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the page's own blocks leave behind; those that need more than the package run in tests of their own."""
+    """Run the blocks of the page that need only this package, and return their variables."""
     monkeypatch.chdir(here)
     for name in [name for name in sys.modules if name.split(".")[0] == "allennlp"]:
         monkeypatch.delitem(sys.modules, name)
     before = set(sys.modules)
-    found: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     for match in BLOCK.finditer(TEXT):
         if match[2] is None:
-            exec(compile(match[3], "migration.md", "exec"), found)
+            exec(compile(match[3], "migration.md", "exec"), variables)
     for name in [name for name in set(sys.modules) - before if name.split(".")[0] == "allennlp"]:
         monkeypatch.delitem(sys.modules, name)
-    exec("from datasets import Dataset", found)
-    return found
+    exec("from datasets import Dataset", variables)
+    return variables
 
 
 def layers_of(here: Path, words: list[str]) -> np.ndarray:
-    """[3, words + 2, 2P] by the oracle."""
-    return np.stack(oracle_of(ElmoModel.from_pretrained(here / "my-elmo").double()).run(words)[0])
+    """Return the layers [3, words + 2, 2P], computed by the oracle."""
+    return np.stack(build_oracle(ElmoModel.from_pretrained(here / "my-elmo").double()).run(words)[0])
 
 
-def padded(arrays: list[np.ndarray]) -> np.ndarray:
-    """[B, W, D] of arrays [words, D]."""
+def pad(arrays: list[np.ndarray]) -> np.ndarray:
+    """Pad arrays [words, D] with zeros to [B, W, D]."""
     result = np.zeros((len(arrays), max(map(len, arrays)), arrays[0].shape[-1]))
     for row, array in zip(result, arrays, strict=True):
         row[: len(array)] = array
@@ -85,23 +85,23 @@ def padded(arrays: list[np.ndarray]) -> np.ndarray:
 
 
 def expected_values(here: Path) -> dict[str, Any]:
-    """By the code of a table: an array, or a list of them."""
-    framed = [layers_of(here, words) for words in SENTENCES]
-    each = [layers[:, 1:-1] for layers in framed]
-    layers = [padded([sentence[k] for sentence in each]) for k in range(3)]
-    mean = padded([sentence.mean(0) for sentence in each])
-    means = np.stack([sentence.mean(0).mean(0) for sentence in each])
+    """Return the expected array, or list of arrays, by the code of a table."""
+    with_boundaries = [layers_of(here, words) for words in SENTENCES]
+    sentences = [layers[:, 1:-1] for layers in with_boundaries]
+    layers = [pad([sentence[k] for sentence in sentences]) for k in range(3)]
+    mean = pad([sentence.mean(0) for sentence in sentences])
+    means = np.stack([sentence.mean(0).mean(0) for sentence in sentences])
     stacked = np.stack(layers, axis=1)
     tops = np.exp([0, 0, 1]) / np.exp([0, 0, 1]).sum()
-    everything = np.concatenate(framed, axis=1), np.concatenate(each, axis=1)
+    all_words = np.concatenate(with_boundaries, axis=1), np.concatenate(sentences, axis=1)
     normal = [
-        padded(
+        pad(
             [
                 ((x - e.mean((1, 2))[:, None, None]) / e.std((1, 2))[:, None, None]).mean(0)
-                for x in (sentence[:, 1:-1] for sentence in framed)
+                for x in (sentence[:, 1:-1] for sentence in with_boundaries)
             ]
         )
-        for e in everything
+        for e in all_words
     ]
     alone = [layers_of(here, [word])[0, 1:-1, :32] for word in ("bank", "river")]
     protein = layers_of(here, PROTEIN)[:, 1:-1]
@@ -129,26 +129,26 @@ def expected_values(here: Path) -> dict[str, Any]:
         f'{load}mix_layer_norm="with_boundaries")(**batch)[0]': normal[0],
         f'{load}mix_layer_norm="without_boundaries")(**batch)[0]': normal[1],
         f"{load}output_dropout=0.5).eval()(**batch)[0]": mean,
-        "model(**batch, return_boundaries=True)[0]": padded([sentence.mean(0) for sentence in framed]),
-        f"{encode})": [sentence.mean(0) for sentence in each],
-        f'{encode}, layer="lstm_outputs1")': [sentence[1] for sentence in each],
-        f'{encode}, layer="lstm_outputs2")': [sentence[2] for sentence in each],
-        f'{encode}, layer="all")': [sentence.swapaxes(0, 1) for sentence in each],
+        "model(**batch, return_boundaries=True)[0]": pad([sentence.mean(0) for sentence in with_boundaries]),
+        f"{encode})": [sentence.mean(0) for sentence in sentences],
+        f'{encode}, layer="lstm_outputs1")': [sentence[1] for sentence in sentences],
+        f'{encode}, layer="lstm_outputs2")': [sentence[2] for sentence in sentences],
+        f'{encode}, layer="all")': [sentence.swapaxes(0, 1) for sentence in sentences],
         f'{encode}, pooling="mean")': means,
         f'{encode}, pooling="mean", normalize=True)': means / np.linalg.norm(means, axis=1, keepdims=True),
-        swapped: each,
-        "encoder.encode([sentences[0]])[0]": each[0].mean(0),
-        'encoder.encode([sentences[0]], layer="lstm_outputs2")[0]': each[0][2],
-        'encoder.encode([sentences[0]], layer="all")[0].swapaxes(0, 1)': each[0],
+        swapped: sentences,
+        "encoder.encode([sentences[0]])[0]": sentences[0].mean(0),
+        'encoder.encode([sentences[0]], layer="lstm_outputs2")[0]': sentences[0][2],
+        'encoder.encode([sentences[0]], layer="all")[0].swapaxes(0, 1)': sentences[0],
         'encoder.encode([["bank"], ["river"]], layer="word_emb")': alone,
         'encoder.encode([list("MKTAYIAK")], layer="all")[0].swapaxes(0, 1)': protein,
         'encoder.encode([list("MKTAYIAK")], layer="all")[0].sum(1).mean(0)': protein.sum(0).mean(0),
         'tfhub_outputs(["The bank lends money .", "Good ."], model="my-elmo")["elmo"]': mean,
-        'tfhub_outputs([["The", "bank"], ["Good", ""]], sequence_len=[2, 1], model="my-elmo")["elmo"]': padded(hub),
+        'tfhub_outputs([["The", "bank"], ["Good", ""]], sequence_len=[2, 1], model="my-elmo")["elmo"]': pad(hub),
     }
 
 
-# What is no array, checked one by one.
+# Checks of the calls that do not return arrays.
 OTHERS: dict[str, Callable[[Any, dict[str, Any]], bool]] = {
     'batch["input_ids"]': lambda value, names: torch.equal(value, names["batch_to_ids"](SENTENCES)),
     "encoder.model.requires_grad_(False)": lambda value, names: not any(p.requires_grad for p in value.parameters()),
@@ -167,7 +167,7 @@ OTHERS: dict[str, Callable[[Any, dict[str, Any]], bool]] = {
             == {"scalar_mixes"}
         )
     ),
-    # Not calls, but words of the neighbouring text.
+    # Words of the text that are no calls.
     "<S>": lambda value, names: True,
     "</S>": lambda value, names: True,
     "TokenEmbeddings": lambda value, names: True,
@@ -185,7 +185,7 @@ def test_every_row_has_a_new_call() -> None:
         assert code or new.startswith("nothing"), old
 
 
-def test_new_calls_give_what_the_old_ones_gave(here: Path, names: dict[str, Any]) -> None:
+def test_new_calls_return_the_values_of_the_old_ones(here: Path, names: dict[str, Any]) -> None:
     expected = expected_values(here)
     seen = set()
     for old, _, codes in rows():
@@ -203,15 +203,15 @@ def test_new_calls_give_what_the_old_ones_gave(here: Path, names: dict[str, Any]
                 for ours, theirs in pairs:
                     assert ours.shape == theirs.shape, f"{old}: {code}"
                     assert np.abs(ours - theirs).max() <= 20 * PACKED, f"{old}: {code}"
-    assert not (expected.keys() | OTHERS.keys()) - seen, "nothing is expected in vain"
+    assert not (expected.keys() | OTHERS.keys()) - seen, "an expected value is unused"
 
 
 def test_blocks_of_compat(here: Path, names: dict[str, Any]) -> None:
-    each = [layers_of(here, words)[:, 1:-1] for words in SENTENCES]
-    mean = padded([sentence.mean(0) for sentence in each])
+    sentences = [layers_of(here, words)[:, 1:-1] for words in SENTENCES]
+    mean = pad([sentence.mean(0) for sentence in sentences])
     assert np.abs(names["vectors"].detach().numpy() - mean).max() <= 20 * PACKED
-    assert np.abs(names["layers"] - each[0]).max() <= 20 * PACKED
-    assert np.abs(names["outputs"]["default"][1] - each[1].mean(0).mean(0)).max() <= 20 * PACKED
+    assert np.abs(names["layers"] - sentences[0]).max() <= 20 * PACKED
+    assert np.abs(names["outputs"]["default"][1] - sentences[1].mean(0).mean(0)).max() <= 20 * PACKED
     assert torch.equal(names["first"], names["vectors"])
     assert (names["second"] - names["first"]).abs().max() > 0.01
 
@@ -227,13 +227,14 @@ def test_new_commands(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     for name, stored in STORED.items():
         with h5py.File(here / name) as file:
             for number, words in enumerate(SENTENCES):
-                found = file[" ".join(words) if name == "average.hdf5" else str(number)][()]
-                assert np.abs(found - stored(layers_of(here, words)[:, 1:-1])).max() <= 20 * PACKED
+                vectors = file[" ".join(words) if name == "average.hdf5" else str(number)][()]
+                assert np.abs(vectors - stored(layers_of(here, words)[:, 1:-1])).max() <= 20 * PACKED
             assert ("sentence_to_index" in file) == (name != "average.hdf5")
 
 
+@pytest.mark.slow
 def test_an_old_library_finds_the_names(here: Path) -> None:
-    """In a process of its own, as `sys.modules` is changed."""
+    """Runs in a separate process, because it changes `sys.modules`."""
     (block,) = [match[3] for match in BLOCK.finditer(TEXT) if "sys.modules" in match[3]]
     code = (
         f"{block}\nfrom allennlp.commands.elmo import ElmoEmbedder\nfrom allennlp.modules.elmo import Elmo\nprint(Elmo)"
@@ -250,15 +251,15 @@ def optional_block(needs: str) -> str:
 def test_spark_block(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyspark", reason="the extra spark is not installed")
     monkeypatch.chdir(here)
-    found: dict[str, Any] = {}
-    exec(optional_block("the extra spark"), found)
-    assert found["annotator"].getPoolingLayer() == "elmo"
+    variables: dict[str, Any] = {}
+    exec(optional_block("the extra spark"), variables)
+    assert variables["annotator"].getPoolingLayer() == "elmo"
 
 
 def test_sentence_transformers_block(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
     monkeypatch.chdir(here)
-    found: dict[str, Any] = {}
-    exec(optional_block("sentence-transformers"), found)
+    variables: dict[str, Any] = {}
+    exec(optional_block("sentence-transformers"), variables)
     expected = np.stack([layers_of(here, words)[:, 1:-1].mean(0).mean(0) for words in SENTENCES])
-    assert np.abs(found["means"] - expected).max() <= 20 * PACKED
+    assert np.abs(variables["means"] - expected).max() <= 20 * PACKED

@@ -1,8 +1,8 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The old calls beside the real programs: TensorFlow's reference vectors, and AllenNLP itself where it is installed.
+"""`compat` against the original programs: TensorFlow's reference vectors, and AllenNLP if it is installed.
 
-`ELMO_ALLENNLP_PYTHON` names an interpreter that imports AllenNLP 2.10.1; it may lack torchvision, which ELMo never
-calls.
+`ELMO_ALLENNLP_PYTHON` is the path of an interpreter that can import AllenNLP 2.10.1. It does not need torchvision,
+which ELMo never calls.
 """
 
 import json
@@ -15,7 +15,8 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from helpers.small_models import SENTENCES, shared_folder
+from helpers.reference_data import reference_folder
+from helpers.small_models import SENTENCES
 from helpers.tolerances import SAME_BATCH, TENSORFLOW
 from helpers.write_checkpoint import write_checkpoint
 
@@ -23,7 +24,7 @@ from modeling_elmo.compat import Elmo, ElmoEmbedder, batch_to_ids
 
 Batches = list[list[list[str]]]
 
-# Rows come, go, wait and come again; there are sentences without words, and words that are odd.
+# The number of rows grows and shrinks, and some sentences have no words or unusual ones.
 DRIFT: Batches = [
     SENTENCES[:2],
     SENTENCES[2:6],
@@ -33,13 +34,13 @@ DRIFT: Batches = [
     SENTENCES[3:5],
     [SENTENCES[0]] * 4,
 ]
-# Keyword arguments of `Elmo`, all with dropout 0.
+# Keyword arguments of `Elmo`. Dropout is always 0.
 CALLS: dict[str, dict[str, Any]] = {
     "uniform": {},
     "middle": {"scalar_mix_parameters": [-9e10, 1.0, -9e10]},
     "logits": {"scalar_mix_parameters": [0.0, 0.0, 1.0]},
     "boundaries": {"keep_sentence_boundaries": True},
-    "normalised": {"do_layer_norm": True},
+    "normalized": {"do_layer_norm": True},
     "two": {"num_output_representations": 2},
 }
 
@@ -77,13 +78,13 @@ numpy.savez(output, **arrays)
 
 def fixture(name: str) -> tuple[Path, Batches]:
     """A folder of reference data and its batches: sentence i of every list."""
-    folder = shared_folder("ELMO_FIXTURES", "fixtures") / name
+    folder = reference_folder(name)
     lists = json.loads(next(folder.glob("*sentences.json")).read_text(encoding="utf-8"))
     return folder, [[sentence.split() for sentence in batch] for batch in zip(*lists, strict=True)]
 
 
 @pytest.mark.parametrize("name", ["allennlp", "bilm-tf"])
-def test_the_drift_is_tensorflows(name: str) -> None:
+def test_carried_states_are_tensorflows(name: str) -> None:
     folder, batches = fixture(name)
     files = str(folder / "options.json"), str(folder / "lm_weights.hdf5")
     top = Elmo(*files, 1, dropout=0, scalar_mix_parameters=[-9e10, -9e10, 1], stateful=True)
@@ -97,14 +98,16 @@ def test_the_drift_is_tensorflows(name: str) -> None:
             assert np.abs(by_module[k, : len(batch[k])] - expected).max() <= TENSORFLOW
             assert np.abs(by_embedder[k][2] - expected).max() <= TENSORFLOW
     again = ElmoEmbedder(*files).embed_batch(batches[-1])
-    assert max(np.abs(a - b).max() for a, b in zip(again, by_embedder, strict=True)) > 0.01, "the drift is real"
+    assert max(np.abs(a - b).max() for a, b in zip(again, by_embedder, strict=True)) > 0.01, (
+        "the carried states change the vectors"
+    )
 
 
 def peer_arrays(files: tuple[str, str], batches: Batches, dtype: str, output: Path) -> Any:
-    """What AllenNLP makes of `batches`, one after the other, by each of the CALLS."""
+    """Return the arrays that AllenNLP computes for consecutive `batches` with each of the CALLS."""
     python = os.environ.get("ELMO_ALLENNLP_PYTHON")
     if not python:
-        pytest.skip("AllenNLP needs an environment of its own: set ELMO_ALLENNLP_PYTHON to its interpreter")
+        pytest.skip("AllenNLP needs a separate environment: set ELMO_ALLENNLP_PYTHON to its interpreter")
     request = json.dumps({"batches": batches, "calls": CALLS, "dtype": dtype})
     run = subprocess.run([python, "-c", _PEER, *files, str(output), request], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
@@ -115,12 +118,12 @@ def peer_arrays(files: tuple[str, str], batches: Batches, dtype: str, output: Pa
     ("source", "dtype", "tolerance"),
     [
         ("allennlp", "float32", TENSORFLOW),
-        # In float64 what is left is AllenNLP's forget bias, which it adds to the weights in float32.
+        # In float64, the remaining difference is AllenNLP's forget bias, which it adds in float32.
         ("allennlp", "float64", SAME_BATCH),
         ("random", "float64", SAME_BATCH),
     ],
 )
-def test_the_drift_is_allennlps(source: str, dtype: str, tolerance: float, tmp_path: Path) -> None:
+def test_carried_states_are_allennlps(source: str, dtype: str, tolerance: float, tmp_path: Path) -> None:
     if source == "random":
         write_checkpoint(tmp_path)
         folder, batches = tmp_path, DRIFT

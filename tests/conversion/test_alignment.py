@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Layers that a stored matrix turns into another language's space."""
+"""Alignment of layers with stored matrices."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.oracle import mix
-from helpers.small_models import SENTENCES, inputs, max_difference, oracle_of, tiny_config, tiny_model
+from helpers.small_models import SENTENCES, build_oracle, inputs, max_difference, tiny_config, tiny_model
 from helpers.tolerances import ORACLE, SAME_BATCH
 from safetensors import safe_open
 
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_every_layer_and_the_mix_agree_with_the_oracle(folder: Path) -> None:
-    plain = oracle_of(tiny_model())
+    plain = build_oracle(tiny_model())
     add_alignment(folder, matrices())
     model = ElmoModel.from_pretrained(folder, dtype=torch.float64).eval()
     with torch.no_grad():
@@ -87,6 +87,17 @@ def test_a_model_with_a_head(tmp_path: Path) -> None:
         assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"BF16"}  # noqa: SIM118
 
 
+def test_sharded_weights_become_one_file(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.save_pretrained(tmp_path / "model", max_shard_size="4KB")
+    assert len(list((tmp_path / "model").glob("model-*.safetensors"))) > 1
+    add_alignment(tmp_path / "model", matrices())
+    assert [path.name for path in (tmp_path / "model").glob("model*.safetensors*")] == ["model.safetensors"]
+    again = ElmoModel.from_pretrained(tmp_path / "model").state_dict()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in model.state_dict().items())
+    assert torch.equal(again["alignment_1"], torch.from_numpy(matrices()[1]))
+
+
 def text(path: Path, matrix: np.ndarray) -> None:
     np.savetxt(path, matrix, fmt="%.9g")
 
@@ -103,7 +114,7 @@ def text(path: Path, matrix: np.ndarray) -> None:
     ids=["text", "tensor", "array", "old array", "old array of doubles"],
 )
 def test_published_formats(write: Callable[[Path, np.ndarray], None], tmp_path: Path) -> None:
-    """The published files are NumPy arrays that an old `torch.save` wrote."""
+    """The published files are NumPy arrays that an old version of `torch.save` wrote."""
     write(tmp_path / "matrix", matrices()[0])
     got = read_matrix(tmp_path / "matrix")
     assert got.dtype == np.float32
@@ -120,13 +131,16 @@ def test_names_that_old_versions_of_numpy_wrote(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"1 2\n3\n", "must be a matrix, in text or written by torch.save"),
-        (b"PK\x03\x04 no archive", "must be a matrix, in text or written by torch.save"),
-        (b"\x80\x02cposix\nsystem\nX\x08\x00\x00\x00touch ran\x85R.", "must be a matrix"),
-        (b"\xff\xfe", "must be a matrix"),
-        (b"", r"layer 0 must have shape \(16, 16\)|must be a matrix"),
-        (b"1 2\n3 4\n", r"the matrix of layer 0 must have shape \(16, 16\); got \(2, 2\)"),
-        (b" ".join([b"nan"] * 16) + b"\n" + b"\n".join([b" ".join([b"1"] * 16)] * 15), "must hold finite numbers"),
+        (b"1 2\n3\n", "Expected a matrix in text or written by torch.save"),
+        (b"PK\x03\x04 no archive", "Expected a matrix in text or written by torch.save"),
+        (b"\x80\x02cposix\nsystem\nX\x08\x00\x00\x00touch ran\x85R.", "Expected a matrix in text"),
+        (b"\xff\xfe", "Expected a matrix in text"),
+        (b"", r"shape \(16, 16\) for layer 0|Expected a matrix in text"),
+        (b"1 2\n3 4\n", r"Expected a matrix of shape \(16, 16\) for layer 0, got \(2, 2\)"),
+        (
+            b" ".join([b"nan"] * 16) + b"\n" + b"\n".join([b" ".join([b"1"] * 16)] * 15),
+            "Expected finite values",
+        ),
     ],
 )
 def test_bad_matrices_change_nothing(
@@ -143,16 +157,16 @@ def test_bad_matrices_change_nothing(
 
 
 def test_what_does_not_fit(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="a model of 3 layers must get a matrix for each; got 2"):
+    with pytest.raises(ValueError, match=r"Expected one matrix per layer, 3, got 2\."):
         add_alignment(folder, matrices()[:2])
-    with pytest.raises(FileNotFoundError, match=r"must have config\.json"):
+    with pytest.raises(FileNotFoundError, match=r"model folder with config\.json"):
         add_alignment(tmp_path, matrices())
-    with pytest.raises(FileNotFoundError, match="the matrix must be a file"):
+    with pytest.raises(FileNotFoundError, match="Expected a matrix file"):
         add_alignment(folder, [tmp_path / "gone"] * 3)
-    with pytest.raises(ValueError, match="mix_layer_norm must be None in an aligned model"):
+    with pytest.raises(ValueError, match="`mix_layer_norm` to be None in an aligned model"):
         tiny_config(aligned=True, mix_layer_norm="with_boundaries")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match=r"its weights in one file, model\.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors, which does not exist"):
         add_alignment(folder, matrices())
 
 

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""What export writes beside the biLM, and that the old programs take it: AllenNLP's `Elmo` and simple_elmo."""
+"""Exported softmax, vocabulary, and scalar mixes, and loading them with AllenNLP's `Elmo` and simple_elmo."""
 
 import json
 import os
@@ -10,24 +10,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.converted_model import model_of
-from helpers.small_models import SENTENCES, inputs, lively, max_difference, tiny_config, tiny_model
+from helpers.converted_model import build_model
+from helpers.small_models import SENTENCES, inputs, max_difference, randomize_weights, tiny_config, tiny_model
 from helpers.tolerances import TENSORFLOW
 from helpers.write_checkpoint import read_datasets
 
 from modeling_elmo import ElmoConfig, ElmoForPreTraining, ElmoForTokenClassification, ElmoModel
 from modeling_elmo.conversion.export import export
 from modeling_elmo.conversion.formats import hdf5_checkpoint
-from modeling_elmo.vocabulary import LmVocabulary
+from modeling_elmo.vocabulary import LMVocabulary
 
 WORDS = ["<S>", "</S>", "<UNK>", "the", "bank"]
 WORDY = [sentence for sentence in SENTENCES if sentence]
 
 
 def save_language_model(folder: Path, **fields: Any) -> ElmoForPreTraining:
-    model = lively(ElmoForPreTraining(tiny_config(word_vocab_size=5, word_bos_id=0, word_eos_id=1, **fields)))
+    model = randomize_weights(
+        ElmoForPreTraining(tiny_config(word_vocab_size=5, word_bos_id=0, word_eos_id=1, **fields))
+    )
     model.save_pretrained(folder)
-    LmVocabulary(WORDS).write(folder)
+    LMVocabulary(WORDS).write(folder)
     return model
 
 
@@ -40,8 +42,8 @@ def test_a_trained_mix_goes_into_a_state_dict_for_allennlp_and_comes_back(tmp_pa
     model.save_pretrained(tmp_path / "model")
     summary = export(tmp_path / "model", tmp_path / "old").summary()
     assert files(tmp_path / "old") == ["lm_weights.hdf5", "options.json", "scalar_mix.th"]
-    assert "wrote scalar_mix.th: the trained scalar mix" in summary
-    assert "left out" not in summary
+    assert "Wrote scalar_mix.th: the trained scalar mix" in summary
+    assert "Not exported" not in summary
     state = torch.load(tmp_path / "old" / "scalar_mix.th", weights_only=True)
     names = ["gamma", *(f"scalar_parameters.{layer}" for layer in range(3))]
     assert sorted(state) == [f"scalar_mix_{number}.{name}" for number in range(2) for name in names]
@@ -51,7 +53,7 @@ def test_a_trained_mix_goes_into_a_state_dict_for_allennlp_and_comes_back(tmp_pa
         assert torch.equal(torch.cat(numbers), torch.cat([mix.gamma, mix.weights]))
     opened = hdf5_checkpoint.open_checkpoint(tmp_path / "old")
     assert opened.files["scalar_mix"].origin == "scalar_mix.th"
-    again = model_of(opened)
+    again = build_model(opened)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
 
@@ -69,13 +71,13 @@ def test_a_mix_is_written_where_any_of_its_numbers_is_trained(change: str, tmp_p
     assert "scalar_mix.th" in files(tmp_path / "old")
 
 
-def test_the_mix_of_a_head_and_what_must_be_said_to_allennlp(tmp_path: Path) -> None:
+def test_the_mix_of_a_head_and_layer_norm(tmp_path: Path) -> None:
     config = tiny_config(num_labels=3, mix_layer_norm="with_boundaries")
-    lively(ElmoForTokenClassification(config)).save_pretrained(tmp_path / "model")
+    randomize_weights(ElmoForTokenClassification(config)).save_pretrained(tmp_path / "model")
     summary = export(tmp_path / "model", tmp_path / "old").summary()
     assert "scalar_mix.th" in files(tmp_path / "old")
     assert "with do_layer_norm=True" in summary
-    assert "left out: the head (" in summary
+    assert "Not exported: the head (" in summary
 
 
 def test_a_softmax_goes_into_its_own_file_with_the_vocabulary(tmp_path: Path) -> None:
@@ -83,8 +85,8 @@ def test_a_softmax_goes_into_its_own_file_with_the_vocabulary(tmp_path: Path) ->
         model = save_language_model(tmp_path / kind, softmax=kind)
         record = export(tmp_path / kind, tmp_path / "old", overwrite=True)
         assert {"lm_softmax_weights.hdf5", "vocab.txt"} <= set(files(tmp_path / "old"))
-        assert "wrote lm_softmax_weights.hdf5" in record.summary()
-        assert "left out" not in record.summary()
+        assert "Wrote lm_softmax_weights.hdf5" in record.summary()
+        assert "Not exported" not in record.summary()
         weight, bias = model.softmax.linear.weight, model.softmax.linear.bias
         assert read_datasets(tmp_path / "old" / "lm_softmax_weights.hdf5") == {
             "softmax/W": ("float32", (5, 8), weight.detach().numpy().tobytes()),
@@ -98,17 +100,17 @@ def test_a_softmax_goes_into_its_own_file_with_the_vocabulary(tmp_path: Path) ->
         assert opened.files["vocab"].origin == "vocab.txt"
 
 
-def test_an_adaptive_softmax_has_no_place(tmp_path: Path) -> None:
+def test_an_adaptive_softmax_is_not_exported(tmp_path: Path) -> None:
     save_language_model(tmp_path / "model", softmax="adaptive", adaptive_softmax_div_value=2.0)
     summary = export(tmp_path / "model", tmp_path / "old").summary()
-    assert "left out: the head (softmax.adaptive." in summary
+    assert "Not exported: the head (softmax.adaptive." in summary
     assert not {"lm_softmax_weights.hdf5", "vocab.txt"} & set(files(tmp_path / "old"))
 
 
 def test_a_language_model_without_its_vocabulary(tmp_path: Path) -> None:
     save_language_model(tmp_path / "model")
     (tmp_path / "model" / "vocab.txt").unlink()
-    with pytest.raises(FileNotFoundError, match=r"a language model's folder must have vocab.txt; .* has none\."):
+    with pytest.raises(FileNotFoundError, match=r"Cannot export the language model in .*: vocab\.txt is missing\."):
         export(tmp_path / "model", tmp_path / "old")
     assert files(tmp_path) == ["model"]
 
@@ -116,7 +118,7 @@ def test_a_language_model_without_its_vocabulary(tmp_path: Path) -> None:
 def test_half_precision_softmax_and_mix(tmp_path: Path) -> None:
     model = save_language_model(tmp_path / "model").bfloat16()
     model.save_pretrained(tmp_path / "half")
-    LmVocabulary(WORDS).write(tmp_path / "half")
+    LMVocabulary(WORDS).write(tmp_path / "half")
     export(tmp_path / "half", tmp_path / "old")
     opened = hdf5_checkpoint.open_checkpoint(tmp_path / "old")
     assert opened.softmax is not None
@@ -124,30 +126,30 @@ def test_half_precision_softmax_and_mix(tmp_path: Path) -> None:
     assert np.array_equal(opened.scalar_mixes[0][0], model.elmo.scalar_mixes[0].weights.float().detach())
 
 
-def test_what_the_old_format_cannot_spell(tmp_path: Path) -> None:
+def test_models_that_the_hdf5_format_cannot_represent(tmp_path: Path) -> None:
     config = ElmoConfig(**{**tiny_config().to_dict(), "character_bow_id": 5, "character_eow_id": 6})
     ElmoModel(config).save_pretrained(tmp_path / "model")
-    with pytest.raises(ValueError, match="spells words as UTF-8 bytes; this model has an alphabet"):
+    with pytest.raises(ValueError, match="its own alphabet or lexicon: the HDF5 format encodes words as UTF-8 bytes"):
         export(tmp_path / "model", tmp_path / "old")
     ElmoModel(tiny_config(sentence_boundaries=False)).save_pretrained(tmp_path / "model")
-    assert "put <S> and </S> around each sentence" in export(tmp_path / "model", tmp_path / "old").summary()
+    assert "add <S> and </S> to each sentence" in export(tmp_path / "model", tmp_path / "old").summary()
 
 
 @pytest.mark.parametrize("content", [b"", b"no file of PyTorch's", b"PK\x03\x04"])
-def test_a_damaged_mix_is_not_passed_over(content: bytes, tmp_path: Path) -> None:
+def test_a_corrupt_mix_is_rejected(content: bytes, tmp_path: Path) -> None:
     tiny_model().save_pretrained(tmp_path / "model")
     export(tmp_path / "model", tmp_path / "old")
     mix = tmp_path / "old" / "scalar_mix.th"
     state = torch.load(mix, weights_only=True)
     mix.write_bytes(content)
-    with pytest.raises(ValueError, match=r"scalar_mix.th must be a whole file of PyTorch's.*\.$"):
+    with pytest.raises(ValueError, match=r"scalar_mix.th .*: truncated or corrupt PyTorch file"):
         hdf5_checkpoint.open_checkpoint(tmp_path / "old")
     del state["scalar_mix_0.scalar_parameters.2"]
     torch.save(state, mix)
-    with pytest.raises(ValueError, match=r"scalar_mix_0 of scalar_mix\.th must have gamma and one scalar_parameters"):
+    with pytest.raises(ValueError, match=r"Expected gamma and 3 scalar_parameters in scalar_mix_0 of"):
         hdf5_checkpoint.open_checkpoint(tmp_path / "old")
     torch.save({**state, "other": torch.ones(1)}, mix)
-    with pytest.raises(ValueError, match=r"scalar_mix\.th must have scalar mixes only; got 'other'"):
+    with pytest.raises(ValueError, match=r"Expected only scalar mixes in scalar_mix\.th, got 'other'"):
         hdf5_checkpoint.open_checkpoint(tmp_path / "old")
 
 
@@ -183,10 +185,10 @@ numpy.save(f"{folder}/vectors.npy", model.get_elmo_vectors(sentences, warmup=Fal
 """
 
 
-def run_peer(variable: str, program: str, what: str, folder: Path) -> np.ndarray:
+def run_peer(variable: str, program: str, package: str, folder: Path) -> np.ndarray:
     python = os.environ.get(variable)
     if not python:
-        pytest.skip(f"set {variable} to an interpreter that imports {what}")
+        pytest.skip(f"set {variable} to an interpreter that imports {package}")
     done = subprocess.run([python, "-c", program, str(folder), json.dumps(WORDY)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return np.load(folder / "vectors.npy")
@@ -210,5 +212,5 @@ def test_simple_elmo_takes_weights_and_vocabulary(tmp_path: Path) -> None:
     with torch.no_grad():
         layers = torch.stack(model(**inputs(WORDY), output_hidden_states=True).hidden_states, dim=1)
     words = torch.tensor([[word < len(sentence) for word in range(layers.shape[2])] for sentence in WORDY])
-    theirs = torch.from_numpy(got) * words[:, None, :, None]  # its layer 0 is not zero behind a sentence
+    theirs = torch.from_numpy(got) * words[:, None, :, None]  # its layer 0 is not zero at padding
     assert max_difference(theirs, layers) < TENSORFLOW

@@ -1,7 +1,6 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""`elmo publish`: what is sent to the Hub, through the real client against a stand-in, and what opens afterwards."""
+"""`elmo publish` with the real client and a stub of the Hub: uploaded files, card, and loading from the Hub."""
 
-import argparse
 import hashlib
 import json
 import re
@@ -18,16 +17,16 @@ from helpers.small_models import tiny_model
 from helpers.tolerances import PACKED
 
 from modeling_elmo import ElmoConfig, ElmoEncoder, ElmoModel, ElmoTokenizer
-from modeling_elmo.conversion import publish as publishing
+from modeling_elmo.cli import main
+from modeling_elmo.conversion import commands
 from modeling_elmo.conversion.convert import convert
 from modeling_elmo.conversion.demo import write_demo
 from modeling_elmo.conversion.publish import publish
-from modeling_elmo.conversion.publish_command import add_publish
 from modeling_elmo.conversion.sentence_transformers_files import write_sentence_transformers_files
-from modeling_elmo.conversion.verify import Row
+from modeling_elmo.conversion.verify import Comparison
 
 TEXTS = ["The bank of the river.", "Good."]
-ROW = Row("lm_embeddings_0.hdf5 (top layer)", 1234, 9.5e-7, 2e-6)
+COMPARISON = Comparison("lm_embeddings_0.hdf5 (top layer)", 1234, 9.5e-7, 2e-6)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_demo(place / "old")
     convert(place / "old", place / "model", language="en", license="apache-2.0")
     (place / "model" / ".cache").mkdir()
-    (place / "model" / ".cache" / "secret").write_text("not to be sent")
+    (place / "model" / ".cache" / "secret").write_text("not to be uploaded")
     return place / "model"
 
 
@@ -46,8 +45,8 @@ def hub() -> Iterator[HubServer]:
         yield server
 
 
-def sent(hub: HubServer, folder: Path, cache: Path, *calls: dict[str, Any]) -> list[str]:
-    """Publish in a client process, once for each keywords; the commits, or the errors' types and sentences."""
+def publish_calls(hub: HubServer, folder: Path, cache: Path, *calls: dict[str, Any]) -> list[str]:
+    """Publish in a client process once per call; return the commits, or the types and messages of the errors."""
     code = f"""
 from modeling_elmo.conversion.publish import publish
 result = []
@@ -64,24 +63,26 @@ def test_a_dry_run_shows_what_is_sent_and_asks_nobody(folder: Path) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     plan = publish(folder, "org/elmo", private=True, revision="dev", tag="v1", message="First", dry_run=True)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-    listed = re.findall(r"^(\S+) +([\d,]+)  ([0-9a-f]{64})(  made here)?$", plan.summary(), re.MULTILINE)
-    made = {"README.md"}
-    assert {path for path, _, _, here in listed if here} == made
+    listed = re.findall(r"^(\S+) +([\d,]+)  ([0-9a-f]{64})(  generated)?$", plan.summary(), re.MULTILINE)
+    generated = {"README.md"}
+    assert {path for path, _, _, here in listed if here} == generated
     inside = {str(path.relative_to(folder)): content for path, content in before.items()}
     visible = {path: content for path, content in inside.items() if not path.endswith("secret")}
-    assert {path for path, _, _, _ in listed} == visible.keys() | made
+    assert {path for path, _, _, _ in listed} == visible.keys() | generated
     for path, size, digest, here in listed:
         if not here:
             assert int(size.replace(",", "")) == len(visible[path])
             assert digest == hashlib.sha256(visible[path]).hexdigest()
     total = sum(int(size.replace(",", "")) for _, size, _, _ in listed)
-    first = f"would send {len(listed)} files, {total:,} bytes, to org/elmo (private if new), branch dev, tag v1"
-    assert plan.summary().splitlines()[:2] == [first, "message: First"]
+    first = f"Would upload {len(listed)} files, {total:,} bytes, to org/elmo (private if new), branch dev, tag v1"
+    assert plan.summary().splitlines()[:2] == [first, "Message: First"]
 
 
 def test_the_card_tells_where_the_weights_come_from(folder: Path) -> None:
     (content,) = (
-        f.content for f in publish(folder, "org/elmo", verification=[ROW], dry_run=True).files if f.path == "README.md"
+        f.content
+        for f in publish(folder, "org/elmo", verification=[COMPARISON], dry_run=True).files
+        if f.path == "README.md"
     )
     card = content.decode()
     assert card.startswith("---\nlicense: apache-2.0\nlanguage: en\n")
@@ -94,15 +95,15 @@ def test_the_card_tells_where_the_weights_come_from(folder: Path) -> None:
     assert re.search(r"\| card written by \| modeling_elmo \S+, torch \S+, transformers \S+ \|", card)
     model = ElmoModel.from_pretrained(folder)
     count = sum(p.numel() for name, p in model.named_parameters() if "scalar_mixes" not in name)
-    assert f"; {count:,} weights. Converted" in card
+    assert f"; {count:,} parameters. Converted" in card
     changed = publish(folder, "org/elmo", language="pt", license="mit", note="Read much.", dry_run=True)
     text = next(file.content for file in changed.files if file.path == "README.md").decode()
     assert text.startswith("---\nlicense: mit\nlanguage: pt\n")
     assert "Read much." in text
-    assert "Compared with vectors" not in text
+    assert "reference vectors" not in text
 
 
-def test_a_known_checkpoint_brings_its_facts(folder: Path, tmp_path: Path) -> None:
+def test_the_card_includes_the_facts_of_a_known_checkpoint(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "model")
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     config["conversion"]["checkpoint"] = "original"
@@ -113,7 +114,7 @@ def test_a_known_checkpoint_brings_its_facts(folder: Path, tmp_path: Path) -> No
     assert "language: en\n" in card
     assert "base_model: lysandre/elmo-2x4096_512_2048cnn_2xhighway\n" in card
     assert "1 Billion Word Benchmark" in card
-    assert "| known as | original |" in card
+    assert "| known checkpoint | original |" in card
 
 
 def test_a_trained_model_claims_no_conversion(tmp_path: Path) -> None:
@@ -128,9 +129,10 @@ def test_a_trained_model_claims_no_conversion(tmp_path: Path) -> None:
     assert next(file for file in kept.files if file.path == "README.md").content == tmp_path / "README.md"
 
 
+@pytest.mark.slow
 def test_it_goes_up_and_opens(hub: HubServer, folder: Path, tmp_path: Path) -> None:
     plan = publish(folder, "org/elmo", dry_run=True)
-    (commit,) = sent(hub, folder, tmp_path / "writer", {"private": True, "tag": "v1", "message": "First"})
+    (commit,) = publish_calls(hub, folder, tmp_path / "writer", {"private": True, "tag": "v1", "message": "First"})
     files = hub.files("org/elmo", commit)
     assert hub.repos["org/elmo"].private
     assert hub.repos["org/elmo"].tags == {"v1": commit}
@@ -154,6 +156,7 @@ result = [model(**batch)[0].tolist(), [features(text)[0] for text in {TEXTS!r}]]
             assert np.abs(np.array(vectors) - expected).max() <= 10 * PACKED
 
 
+@pytest.mark.slow
 def test_branches_tags_and_what_is_there_already(hub: HubServer, folder: Path, tmp_path: Path) -> None:
     calls = [
         {"tag": "v1"},
@@ -162,12 +165,12 @@ def test_branches_tags_and_what_is_there_already(hub: HubServer, folder: Path, t
         {"revision": "dev", "note": "Another note."},
         {"token": "hf_wrong"},
     ]
-    first, tagged, public, second, refused = sent(hub, folder, tmp_path, *calls)
-    assert tagged == "ValueError: the tag must be new; org/elmo has v1 already."
-    assert public == "ValueError: the repository must be private; org/elmo is there already and public."
-    assert refused.startswith("ConnectionError: the Hub must accept the repository org/elmo; got ")
+    first, tagged, public, second, refused = publish_calls(hub, folder, tmp_path, *calls)
+    assert tagged == "ValueError: Tag 'v1' already exists in org/elmo. Choose another tag."
+    assert public == "ValueError: Expected a private repository, got org/elmo, which is public."
+    assert refused.startswith("ConnectionError: Cannot publish to org/elmo: ")
     assert "\n" not in refused
-    assert hub.repos["org/elmo"].branches == {"main": first, "dev": second}, "what was refused sent nothing"
+    assert hub.repos["org/elmo"].branches == {"main": first, "dev": second}, "rejected calls upload nothing"
     assert hub.repos["org/elmo"].tags == {"v1": first}
     assert b"Another note." in hub.files("org/elmo", "dev")["README.md"]
     assert b"Another note." not in hub.files("org/elmo")["README.md"]
@@ -176,18 +179,26 @@ def test_branches_tags_and_what_is_there_already(hub: HubServer, folder: Path, t
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
-        (lambda f: (f / "config.json").unlink(), FileNotFoundError, "lacks config.json"),
-        (lambda f: (f / "tokenizer_config.json").unlink(), FileNotFoundError, "lacks tokenizer_config.json"),
-        (lambda f: (f / "model.safetensors").unlink(), FileNotFoundError, "must have model.safetensors"),
-        (lambda f: (f / "model.safetensors").write_bytes(b"x" * 99), ValueError, "must be a whole safetensors file"),
-        (lambda f: (f / "modeling_elmo.py").unlink(), ValueError, "must come with its code"),
-        (lambda f: (f / "pytorch_model.bin").write_bytes(b""), ValueError, "must be safetensors.*pytorch_model.bin"),
-        (lambda f: (f / "link").symlink_to("/etc/passwd"), ValueError, "no links; link is one"),
+        (lambda f: (f / "config.json").unlink(), FileNotFoundError, "model folder with config.json"),
+        (
+            lambda f: (f / "tokenizer_config.json").unlink(),
+            FileNotFoundError,
+            "folder with tokenizer_config.json",
+        ),
+        (lambda f: (f / "model.safetensors").unlink(), FileNotFoundError, "model folder with model.safetensors"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"x" * 99), ValueError, "corrupt or truncated"),
+        (lambda f: (f / "modeling_elmo.py").unlink(), ValueError, "the model code for trust_remote_code is missing"),
+        (
+            lambda f: (f / "pytorch_model.bin").write_bytes(b""),
+            ValueError,
+            "pytorch_model.bin: .*Use safetensors",
+        ),
+        (lambda f: (f / "link").symlink_to("/etc/passwd"), ValueError, "Cannot publish link: it is a symbolic link"),
         (lambda f: (f / "config.json").write_text('{"model_type": "bert"}'), ValueError, "got 'bert'"),
-        (lambda f: shutil.rmtree(f), FileNotFoundError, "must exist"),
+        (lambda f: shutil.rmtree(f), FileNotFoundError, "does not exist"),
     ],
 )
-def test_what_is_refused(damage: Any, error: type[Exception], message: str, folder: Path, tmp_path: Path) -> None:
+def test_rejected_folders(damage: Any, error: type[Exception], message: str, folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "model")
     damage(tmp_path / "model")
     with pytest.raises(error, match=message):
@@ -201,24 +212,39 @@ def test_a_repository_has_an_owner_and_a_name(repo: str, folder: Path) -> None:
 
 
 def test_a_failed_comparison_is_not_published(folder: Path) -> None:
-    with pytest.raises(ValueError, match="must agree with its golden vectors"):
-        publish(folder, "org/elmo", verification=[ROW, Row("worse", 1, 1.0, 2e-6)], dry_run=True)
+    with pytest.raises(ValueError, match=r"does not match its reference vectors: worse\."):
+        publish(folder, "org/elmo", verification=[COMPARISON, Comparison("worse", 1, 1.0, 2e-6)], dry_run=True)
 
 
 def test_command(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    parser = argparse.ArgumentParser()
-    add_publish(parser.add_subparsers(dest="command"))
     line = ["publish", str(folder), "org/elmo", "--dry-run", "--private", "--tag", "v2", "--language", "de"]
-    arguments = parser.parse_args(line)
-    assert arguments.run(arguments) == 0
+    assert main(line) == 0
     assert "to org/elmo (private if new), branch main, tag v2\n" in capsys.readouterr().out
-    monkeypatch.setattr("modeling_elmo.conversion.verify.verify", lambda *_: [ROW])
-    seen: dict[str, Any] = {}
-    monkeypatch.setattr(publishing, "publish", lambda *a, **k: seen.update(k) or publish(*a, **k))
-    arguments = parser.parse_args([*line, "--verify", "golden"])
-    assert arguments.run(arguments) == 0
-    assert seen["verification"] == [ROW]
+    options: dict[str, Any] = {}
+    monkeypatch.setattr(commands, "verify", lambda *_: [COMPARISON])
+    monkeypatch.setattr(commands, "publish", lambda *a, **k: options.update(k) or publish(*a, **k))
+    assert main([*line, "--verify", "reference"]) == 0
+    assert options["verification"] == [COMPARISON]
+    assert options["language"] == "de"
     assert "9.50e-07" in capsys.readouterr().out
+
+
+def test_keep_card_requires_a_card(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "model")
+    (tmp_path / "model" / "README.md").unlink()
+    with pytest.raises(FileNotFoundError, match=r"--keep-card requires README\.md"):
+        publish(tmp_path / "model", "org/elmo", keep_card=True, dry_run=True)
+
+
+def test_parameters_of_shards_are_counted(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.save_pretrained(tmp_path, max_shard_size="4KB")
+    ElmoTokenizer().save_pretrained(tmp_path)
+    assert (tmp_path / "model.safetensors.index.json").is_file()
+    plan = publish(tmp_path, "org/elmo", dry_run=True)
+    card = next(file.content for file in plan.files if file.path == "README.md").decode()
+    count = sum(p.numel() for name, p in model.named_parameters() if "scalar_mixes" not in name)
+    assert f"; {count:,} parameters." in card
 
 
 def test_sentence_transformers_open_it(hub: HubServer, folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Old checkpoint to model folder and back: nothing is lost, in any variant of the format."""
+"""Conversion and export are lossless for every variant of the HDF5 format."""
 
 import json
 from pathlib import Path
@@ -14,11 +14,11 @@ from helpers.tolerances import ORACLE
 from helpers.write_checkpoint import (
     OPTIONS,
     VARIANTS,
-    changed,
     checkpoint_shapes,
-    contents,
+    options_with,
     read_datasets,
-    with_usual_names,
+    read_folder,
+    to_default_names,
     write_checkpoint,
 )
 from hypothesis import HealthCheck, given, settings
@@ -30,30 +30,30 @@ from modeling_elmo import ElmoModel, ElmoTokenizer
 from modeling_elmo.conversion.convert import convert
 from modeling_elmo.conversion.export import export
 from modeling_elmo.conversion.formats.hdf5 import read_arrays
-from modeling_elmo.conversion.mapping.layouts import LAYOUTS, recognise
-from modeling_elmo.conversion.mapping.name_map import entries, from_model, target_shapes, to_model
+from modeling_elmo.conversion.mapping.layouts import LAYOUTS, detect_layout
+from modeling_elmo.conversion.mapping.name_map import from_model, resolve_rules, target_shapes, to_model
 from modeling_elmo.conversion.mapping.options import config_from_options, options_from_config
 
 WORDS = ["<S>", "</S>", "<UNK>", "the", "bank", "of"]
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "usual": (OPTIONS, {}),
     "262 rows": (OPTIONS, {"character_rows": 262}),
-    "no skip, no clip": (changed(lstm={"use_skip_connections": False, "cell_clip": None, "proj_clip": 0}), {}),
-    "tanh, no highway": (changed(char_cnn={"activation": "tanh", "n_highway": 0}), {}),
-    "three layers": (changed(lstm={"n_layers": 3}), {}),
+    "no skip, no clip": (options_with(lstm={"use_skip_connections": False, "cell_clip": None, "proj_clip": 0}), {}),
+    "tanh, no highway": (options_with(char_cnn={"activation": "tanh", "n_highway": 0}), {}),
+    "three layers": (options_with(lstm={"n_layers": 3}), {}),
     "softmax": (OPTIONS, {"softmax": 7}),
-    "no projection": (changed(lstm={"dim": 6}), {}),
-    "projection of equal size": (changed(lstm={"dim": 6}), {"cell_projection": True}),
-    "fewer cells than projection_dim": (changed(lstm={"dim": 5}), {}),
-    "no character projection": (changed(lstm={"projection_dim": 12, "dim": 20}), {"character_projection": False}),
-    "one direction": (changed(bidirectional=False), {"directions": 1}),
-    "single layer": (changed(lstm={"n_layers": 1}), {"variant": "single layer"}),
-    "single layer, raw": (changed(lstm={"n_layers": 1}), {"variant": "single layer, raw"}),
+    "no projection": (options_with(lstm={"dim": 6}), {}),
+    "projection of equal size": (options_with(lstm={"dim": 6}), {"cell_projection": True}),
+    "fewer cells than projection_dim": (options_with(lstm={"dim": 5}), {}),
+    "no character projection": (options_with(lstm={"projection_dim": 12, "dim": 20}), {"character_projection": False}),
+    "one direction": (options_with(bidirectional=False), {"directions": 1}),
+    "single layer": (options_with(lstm={"n_layers": 1}), {"variant": "single layer"}),
+    "single layer, raw": (options_with(lstm={"n_layers": 1}), {"variant": "single layer, raw"}),
     "raw": (OPTIONS, {"variant": "raw"}),
-    "unidirectional": (changed(bidirectional=False), {"variant": "unidirectional", "directions": 1}),
-    "words": (changed(char_cnn=None), {"words": WORDS}),
+    "unidirectional": (options_with(bidirectional=False), {"variant": "unidirectional", "directions": 1}),
+    "words": (options_with(char_cnn=None), {"words": WORDS}),
     "words, unidirectional, single layer": (
-        changed(char_cnn=None, bidirectional=False, lstm={"n_layers": 1}),
+        options_with(char_cnn=None, bidirectional=False, lstm={"n_layers": 1}),
         {"words": WORDS, "variant": "unidirectional, single layer", "directions": 1},
     ),
 }
@@ -68,7 +68,7 @@ def test_convert_then_export_gives_the_same_bytes(case: str, tmp_path: Path) -> 
     options, variant = CASES[case]
     write_checkpoint(tmp_path / "old", options, **variant)
     record = convert(tmp_path / "old", tmp_path / "model")
-    assert record.left_out == (("softmax/W", "softmax/b") if "softmax" in variant else ())
+    assert record.unused_arrays == (("softmax/W", "softmax/b") if "softmax" in variant else ())
     export(tmp_path / "model", tmp_path / "back")
     original, back = (read_datasets(tmp_path / side / "lm_weights.hdf5") for side in ("old", "back"))
     assert back == without_softmax(original)
@@ -89,7 +89,7 @@ def test_converted_model_agrees_with_the_oracle_on_the_old_files(case: str, tmp_
     with torch.inference_mode():
         output = model(**inputs(sentences, tokenizer), output_hidden_states=True)
     arrays = read_arrays(tmp_path / "old" / "lm_weights.hdf5")
-    oracle = NumpyElmo(options, with_usual_names(arrays, variant.get("variant", "usual")), vocabulary)
+    oracle = NumpyElmo(options, to_default_names(arrays, variant.get("variant", "usual")), vocabulary)
     for row, words in enumerate(sentences):
         layers, _ = oracle.run(words)
         for got, expected in zip(output.hidden_states, layers, strict=True):
@@ -133,10 +133,10 @@ def test_name_map_is_reversible_for_any_architecture(architecture: tuple[dict[st
     random = np.random.default_rng(0)
     shapes = checkpoint_shapes(options, **flags)
     arrays = {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
-    contents = recognise(shapes)
-    ids = {"bos_token_id": 0, "eos_token_id": 0} if contents.word_rows else {}  # a vocabulary's, in earnest
+    contents = detect_layout(shapes)
+    ids = {"bos_token_id": 0, "eos_token_id": 0} if contents.word_rows else {}  # otherwise from a vocabulary
     config = config_from_options(options, contents, **ids)
-    table = entries(config, contents)
+    table = resolve_rules(config, contents)
     state = to_model(table, arrays)
     assert {name: array.shape for name, array in state.items()} == target_shapes(table)
     model = dict(ElmoModel(config).named_parameters())
@@ -149,7 +149,7 @@ def test_name_map_is_reversible_for_any_architecture(architecture: tuple[dict[st
 
 def test_every_layout_has_a_variant_in_these_tests() -> None:
     shapes = [checkpoint_shapes(OPTIONS, variant=name) for name in VARIANTS]
-    assert {recognise(each).layout for each in shapes} == set(LAYOUTS)
+    assert {detect_layout(each).layout for each in shapes} == set(LAYOUTS)
 
 
 def test_half_precision_goes_back_without_a_further_loss(tmp_path: Path) -> None:
@@ -167,12 +167,12 @@ def test_half_precision_goes_back_without_a_further_loss(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("case", ["usual", "words"])
-def test_conversion_is_reproducible_and_tells_no_local_path(case: str, tmp_path: Path) -> None:
+def test_conversion_is_reproducible_and_contains_no_local_path(case: str, tmp_path: Path) -> None:
     options, variant = CASES[case]
     write_checkpoint(tmp_path / "old", options, **variant)
     for name in ("one", "two"):
         convert(tmp_path / "old", tmp_path / name, name="elmo")
-    one, two = (contents(tmp_path / name) for name in ("one", "two"))
+    one, two = (read_folder(tmp_path / name) for name in ("one", "two"))
     assert one == two
     assert str(tmp_path).encode() not in b"".join(one.values())
 
@@ -186,13 +186,13 @@ def test_exporting_a_changed_model_writes_its_own_options(tmp_path: Path) -> Non
     model.save_pretrained(tmp_path / "changed")
     record = export(tmp_path / "changed", tmp_path / "back")
     options = json.loads((tmp_path / "back" / "options.json").read_text())
-    assert options == changed(lstm={"cell_clip": 2.5})
+    assert options == options_with(lstm={"cell_clip": 2.5})
     assert "trained scalar mix" in record.summary()
     original, back = (read_datasets(tmp_path / side / "lm_weights.hdf5") for side in ("old", "back"))
     assert back == original
 
 
-def test_a_model_that_was_never_converted_is_exported_in_the_usual_names(tmp_path: Path) -> None:
+def test_a_trained_model_is_exported_with_bilm_tf_names(tmp_path: Path) -> None:
     tiny_model().save_pretrained(tmp_path / "model")
     export(tmp_path / "model", tmp_path / "old")
     convert(tmp_path / "old", tmp_path / "again")
@@ -202,7 +202,7 @@ def test_a_model_that_was_never_converted_is_exported_in_the_usual_names(tmp_pat
     assert "RNN_1/RNN/MultiRNNCell/Cell1/LSTMCell/W_P_0" in old
 
 
-def test_a_model_inside_another_is_exported_without_its_head(tmp_path: Path) -> None:
+def test_a_model_with_a_head_is_exported_without_it(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "old")
     convert(tmp_path / "old", tmp_path / "model")
     path = tmp_path / "model" / "model.safetensors"

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""`elmo embed`: every input and output, bad rows, and what is refused."""
+"""`elmo embed`: every input and output, bad rows, and rejected arguments."""
 
 import io
 import json
@@ -20,13 +20,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
+from elmo_cli import main
 from modeling_elmo import ElmoEncoder, ElmoTokenizer
-from modeling_elmo.cli import main
 from modeling_elmo.conversion.convert import convert
 from modeling_elmo.conversion.demo import write_demo
-from modeling_elmo.embed.files import SentenceKeys, hdf5_path
-from modeling_elmo.embed.inputs import Input, Row
-from modeling_elmo.embed.rows import CHARACTERS_A_ROW, RowPolicy, shard_windows
+from modeling_elmo.embed.files import SentenceKeys, normalize_hdf5_key
+from modeling_elmo.embed.inputs import Input, InputRow
+from modeling_elmo.embed.rows import MAX_MEAN_CHARACTERS_PER_ROW, RowPolicy, shard_windows
 from modeling_elmo.encode.output import from_arrow
 
 LINES = ["The bank of the river.", "One", "", "It wasn't (Reuters).", "One", "東京 is \u2028 one line", "A/B test / c"]
@@ -48,7 +48,7 @@ def encoder(model: str) -> ElmoEncoder:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with `in.txt`."""
+    """Return a working folder with `in.txt`."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in.txt").write_text("".join(f"{line}\n" for line in LINES), encoding="utf-8")
     return tmp_path
@@ -59,7 +59,7 @@ def embed(model: str, source: str, output: str, *options: str) -> int:
 
 
 def read_rows(output: str) -> dict[int, np.ndarray]:
-    """Vectors by number of the row, of any format but .hdf5."""
+    """Return the vectors by row index, from any format except .hdf5."""
     if output.endswith((".parquet", ".arrow")):
         files = sorted(Path(output).glob("part-*"))
         tables = [pq.read_table(f) if output.endswith(".parquet") else pa.ipc.open_file(f).read_all() for f in files]
@@ -121,7 +121,7 @@ def test_folders_are_data_sets(model: str, encoder: ElmoEncoder, here: Path, suf
         encoder.encode(LINES),
     )
     if suffix == "parquet":
-        assert pq.read_table("out.parquet").num_rows == len(LINES), "the manifest is no part of the data"
+        assert pq.read_table("out.parquet").num_rows == len(LINES), "the manifest is not part of the data"
 
 
 @pytest.mark.parametrize("layers", ["all", "top", "average"])
@@ -146,7 +146,7 @@ def test_hdf5_by_sentence(model: str, encoder: ElmoEncoder, here: Path, capsys: 
     options = ("--use-sentence-keys", "--layers", "top", "--json")
     assert embed(model, "in.txt", "out.h5", *options, "--forget-sentences") == 0
     summary = json.loads(capsys.readouterr().out)
-    assert (summary["rows"], summary["sentences"], summary["left_out"], summary["bad_rows"]) == (7, 5, 2, 0)
+    assert (summary["rows"], summary["sentences"], summary["skipped_sentences"], summary["bad_rows"]) == (7, 5, 2, 0)
     with h5py.File("out.h5") as file:
         assert "sentence_to_index" not in file
         for line in filter(None, LINES):
@@ -154,12 +154,12 @@ def test_hdf5_by_sentence(model: str, encoder: ElmoEncoder, here: Path, capsys: 
             np.testing.assert_allclose(file[line][()], want, atol=BATCHING_SMALL, rtol=0)
     (here / "in.txt").write_text("a/b\na\n.\nc\n")
     assert embed(model, "in.txt", "bad.hdf5", *options) == 1
-    assert "in.txt, line 2: the sentence must have a name of its own in HDF5; 'a'" in capsys.readouterr().err
+    assert "in.txt, line 2: the HDF5 name 'a' conflicts with that of an earlier sentence" in capsys.readouterr().err
     for errors in ("skip", "empty"):
         assert embed(model, "in.txt", f"{errors}.hdf5", *options, "--errors", errors) == 0
         captured = capsys.readouterr()
         assert json.loads(captured.out)["bad_rows"] == 2
-        assert "line 3: the sentence must be a name for HDF5" in captured.err
+        assert "line 3: expected a valid HDF5 name, got only" in captured.err
         with h5py.File(f"{errors}.hdf5") as file:
             assert json.loads(file["sentence_to_index"][0]) == {"a/b": "a/b", "c": "c"}
 
@@ -168,21 +168,21 @@ def test_hdf5_by_sentence(model: str, encoder: ElmoEncoder, here: Path, capsys: 
 @given(st.lists(st.text("ab./ :", max_size=5), max_size=6))
 @example(["::", "::/:"])
 def test_sentences_that_can_be_keys_are_found_again(sentences: list[str]) -> None:
-    keys, taken = SentenceKeys(), []
+    keys, added = SentenceKeys(), []
     with h5py.File(io.BytesIO(), "w") as file:
         for number, sentence in enumerate(sentences):
-            if keys.is_known(sentence):
-                assert sentence in taken
-            elif keys.problem(sentence) is None:
-                file.create_dataset(hdf5_path(sentence), data=number)
-                taken.append(sentence)
+            if keys.contains(sentence):
+                assert sentence in added
+            elif keys.try_add(sentence) is None:
+                file.create_dataset(normalize_hdf5_key(sentence), data=number)
+                added.append(sentence)
             else:
-                # h5py has an error of its own for a name below a data set: TypeError.
+                # h5py raises a TypeError for a name below a dataset.
                 with pytest.raises(
                     (ValueError, TypeError), match=r"create|Incompatible object \(Dataset\) already exists"
                 ):
-                    file.create_dataset(hdf5_path(sentence) or ".", data=number)
-        assert [sentences[file[sentence][()]] for sentence in taken] == taken
+                    file.create_dataset(normalize_hdf5_key(sentence) or ".", data=number)
+        assert [sentences[file[sentence][()]] for sentence in added] == added
 
 
 def test_no_rows(model: str, here: Path) -> None:
@@ -198,7 +198,7 @@ def test_no_rows(model: str, here: Path) -> None:
 
 
 def write_inputs(folder: Path) -> dict[str, tuple[str, ...]]:
-    """LINES in every format; the options with which each is read."""
+    """Write LINES in every format. Return the options that read each file."""
     (folder / "in.jsonl").write_text("".join(json.dumps({"id": 1, "text": line}) + "\n" for line in LINES))
     (folder / "bare.jsonl").write_text("\n".join(json.dumps(line) for line in LINES))
     quoted = "".join('7,"{}"\n'.format(line.replace('"', '""')) for line in LINES)
@@ -233,34 +233,34 @@ def test_words_pass_as_they_are(model: str, encoder: ElmoEncoder, here: Path) ->
     for name in ("in.jsonl", "in.parquet"):
         assert embed(model, name, f"{name}.arrow") == 0
         assert_close(read_rows(f"{name}.arrow"), encoder.encode(sentences))
-    blanks = [line.split() for line in LINES]
+    words = [line.split() for line in LINES]
     for flags in (("--is-split-into-words",), ("--splitter", "whitespace")):
         assert embed(model, "in.txt", f"{flags[0][2:]}.arrow", *flags) == 0
-        assert_close(read_rows(f"{flags[0][2:]}.arrow"), encoder.encode(blanks))
+        assert_close(read_rows(f"{flags[0][2:]}.arrow"), encoder.encode(words))
     assert embed(model, "in.txt", "out.hdf5", "--splitter", "moses", "--layers", "top") == 0
     with h5py.File("out.hdf5") as file:
         assert file["3"].shape == (7, 16)
 
 
-def test_quoted_line_ends_and_what_no_quote_closes(here: Path) -> None:
+def test_quoted_line_ends_and_unclosed_quotes(here: Path) -> None:
     (here / "in.csv").write_text('text\n"two\nlines"\nlast\n')
-    rows = list(Input("in.csv").rows())
-    assert [(row.index, row.place, row.sentence) for row in rows] == [
+    rows = list(Input("in.csv").read_rows())
+    assert [(row.index, row.location, row.sentence) for row in rows] == [
         (0, "line 3", "two\nlines"),
         (1, "line 4", "last"),
     ]
     (here / "in.csv").write_text('text\ngood\n"' + "never closed\n" * 30_000)
-    first, second, *_ = Input("in.csv").rows()
-    assert (first.sentence, first.problem) == ("good", None)
-    assert second.problem is not None
-    assert "must be CSV; field larger than field limit" in second.problem
+    first, second, *_ = Input("in.csv").read_rows()
+    assert (first.sentence, first.error) == ("good", None)
+    assert second.error is not None
+    assert "expected CSV: field larger than field limit" in second.error
 
 
 # -------------------------------------------------------------------- bad rows
 
 
 def write_bad(folder: Path) -> dict[str, list[tuple[int, str]]]:
-    """Bad rows among good ones, with the number and message of each; a sentence may have 40 characters."""
+    """Write files with bad rows. Return the index and message of each, for at most 40 characters per sentence."""
     (folder / "bad.txt").write_bytes(b"good\n\xff\xfe\ngood\n" + b"x" * 41 + b"\n" + b"y" * 2000 + b"\ngood")
     lines = ['{"text": "good"}', '{"text": 1}', '{"txt": ""}', "{", '{"text": ["a", null]}', '{"text": "\\ud800"}']
     (folder / "bad.jsonl").write_text("\n".join([*lines, '{"text": null}', "[1]"]))
@@ -271,42 +271,43 @@ def write_bad(folder: Path) -> dict[str, list[tuple[int, str]]]:
     pq.write_table(pa.table({"text": [1, 2]}), folder / "numbers.parquet")
     return {
         "bad.txt": [
-            (1, "line 2: the sentence must be UTF-8; it is not"),
-            (3, "line 4: the sentence must have at most 40 characters; got 41"),
-            (4, "line 5: the sentence must have at most 40 characters; got 163"),
+            (1, "line 2: expected UTF-8 text, got other bytes"),
+            (3, "line 4: expected at most 40 characters, got 41"),
+            (4, "line 5: expected at most 40 characters, got 163"),
         ],
         "bad.jsonl": [
-            (1, "line 2: the sentence must be a string or a list of words; got int"),
-            (2, "line 3: the sentence must have the key 'text' or 'sentence' or 'words' or 'tokens'; it has not"),
-            (3, "line 4: the sentence must be JSON; "),
-            (4, "line 5: the sentence must have strings for words; got NoneType"),
-            (5, "line 6: the sentence must be UTF-8; it is not"),
-            (6, "line 7: the sentence must be a string or a list of words; got NoneType"),
-            (7, "line 8: the sentence must have strings for words; got int"),
+            (1, "line 2: expected a string or a list of words, got int"),
+            (2, "line 3: the key 'text' or 'sentence' or 'words' or 'tokens' is missing"),
+            (3, "line 4: expected JSON: "),
+            (4, "line 5: expected strings as words, got NoneType"),
+            (5, "line 6: expected UTF-8 text, got other bytes"),
+            (6, "line 7: expected a string or a list of words, got NoneType"),
+            (7, "line 8: expected strings as words, got int"),
         ],
         "bad.csv": [
-            (1, "line 3: the sentence must have the column 'text'; it has 1 of 2 columns"),
-            (2, "line 4: the sentence must be UTF-8; it is not"),
+            (1, "line 3: the column 'text' is missing, 1 of 2 columns exist"),
+            (2, "line 4: expected UTF-8 text, got other bytes"),
         ],
-        "bad.parquet": [(1, "row 1 (from 0): the sentence must be UTF-8; it is not")],
+        "bad.parquet": [(1, "row 1 (from 0): expected UTF-8 text, got other bytes")],
         "words.parquet": [
-            (1, "row 1 (from 0): the sentence must be a string or a list of words; got NoneType"),
-            (2, "row 2 (from 0): the sentence must have strings for words; got NoneType"),
+            (1, "row 1 (from 0): expected a string or a list of words, got NoneType"),
+            (2, "row 2 (from 0): expected strings as words, got NoneType"),
         ],
         "numbers.parquet": [
-            (0, "row 0 (from 0): the sentence must be a string or a list of words; got int"),
-            (1, "row 1 (from 0): the sentence must be a string or a list of words; got int"),
+            (0, "row 0 (from 0): expected a string or a list of words, got int"),
+            (1, "row 1 (from 0): expected a string or a list of words, got int"),
         ],
     }
 
 
 def test_bad_rows_are_named_and_the_policy_kept(model: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, bad in write_bad(here).items():
-        rows = sum(1 for _ in Input(name).rows())
+        num_rows = sum(1 for _ in Input(name).read_rows())
         options = ("--max-characters", "40", "--pooling", "mean", "--json")
         assert embed(model, name, f"{name}.stop.npz", *options) == 1
         error = capsys.readouterr().err
-        assert error.startswith(f"elmo: error: {name}, {bad[0][1]}")
+        assert error.startswith(f"elmo: error: Cannot embed {name}, {bad[0][1]}")
+        assert error.endswith(". Pass --errors skip or --errors empty to continue.\n")
         assert error.count("\n") == 1
         assert not Path(f"{name}.stop.npz").exists()
         for errors in ("skip", "empty"):
@@ -315,14 +316,15 @@ def test_bad_rows_are_named_and_the_policy_kept(model: str, here: Path, capsys: 
             warnings = captured.err.splitlines()
             assert len(warnings) == len(bad)
             for warning, (_, message) in zip(warnings, bad, strict=True):
-                assert warning.startswith(f"elmo: warning: {name}, {message}")
+                action = {"skip": "Skipped", "empty": "Wrote no words for"}[errors]
+                assert warning.startswith(f"elmo: warning: {action} {name}, {message}")
             vectors = read_rows(f"{name}.{errors}.npz")
             assert json.loads(captured.out)["bad_rows"] == len(bad)
             if errors == "skip":
-                assert set(vectors) == set(range(rows)) - {number for number, _ in bad}
+                assert set(vectors) == set(range(num_rows)) - {number for number, _ in bad}
             else:
                 assert {n for n, row in vectors.items() if not row.any()} == {number for number, _ in bad}
-                assert len(vectors) == rows
+                assert len(vectors) == num_rows
 
 
 def test_many_bad_rows_are_counted_and_not_all_shown(
@@ -332,7 +334,7 @@ def test_many_bad_rows_are_counted_and_not_all_shown(
     assert embed(model, "in.txt", "out.npz", "--errors", "skip") == 0
     captured = capsys.readouterr()
     assert len(captured.err.splitlines()) == 21
-    assert captured.out.startswith("wrote out.npz: 0 sentences, 0 words, 50 bad rows")
+    assert "out.npz: 0 sentences, 0 words, 50 bad rows" in captured.out
 
 
 ROWS = st.lists(st.tuples(st.integers(0, 1500), st.booleans()), max_size=40)
@@ -344,9 +346,9 @@ def test_shards_do_not_depend_on_those_that_are_done(
     rows: list[tuple[int, bool]], size: int, done: set[int], errors: str
 ) -> None:
     def shards(skip: set[int]) -> dict[int, Any]:
-        source = (Row(n, "", "x" * length, "bad" if bad else None) for n, (length, bad) in enumerate(rows))
+        source = (InputRow(n, "", "x" * length, "bad" if bad else None) for n, (length, bad) in enumerate(rows))
         policy = RowPolicy("in", errors, False, False)
-        policy._num_warnings = 100  # quiet
+        policy._num_warnings = 100  # prints no warnings
         return {window.label.index: window.label for window in shard_windows(source, policy, size, skip)}
 
     every = shards(set())
@@ -357,7 +359,7 @@ def test_shards_do_not_depend_on_those_that_are_done(
     assert sum(shard.statistics.rows for shard in every.values()) == len(rows)
     for shard in every.values():
         assert shard.statistics.rows <= size
-        assert shard.characters <= size * CHARACTERS_A_ROW + 1500
+        assert shard.num_characters <= size * MAX_MEAN_CHARACTERS_PER_ROW + 1500
 
 
 # -------------------------------------------------------------------- the command
@@ -370,8 +372,8 @@ def test_summary_and_silence(model: str, here: Path, capsys: pytest.CaptureFixtu
     summary = json.loads(captured.out)
     assert summary.pop("seconds") > 0
     assert summary == {
-        "output": "out.parquet", "shards": 3, "rows": 7, "sentences": 7, "words": 26, "bad_rows": 0, "left_out": 0,
-        "resumed_shards": 0, "device": "cpu",
+        "output": "out.parquet", "shards": 3, "rows": 7, "sentences": 7, "words": 26, "bad_rows": 0,
+        "skipped_sentences": 0, "resumed_shards": 0, "device": "cpu",
     }  # fmt: skip
     manifest = json.loads((here / "out.parquet" / MANIFEST).read_text())
     assert manifest["complete"]["words"] == 26
@@ -410,16 +412,32 @@ def test_wrong_usage_exits_with_2(here: Path, arguments: list[str]) -> None:
 def test_failures_are_one_line(model: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "in.csv").write_text("a,b\n1,2\n")
     for source, output, options, message in [
-        ("nowhere", "o.npz", (), "the input must be a file or -; nowhere is not there"),
-        ("in.txt", "o.xml", (), "the output must end in one of .parquet, .arrow, .safetensors, .npz, .hdf5, .h5"),
-        ("in.txt", "o.npz", ("--layer", "x"), "layer must be one of all, elmo, word_emb"),
-        ("in.csv", "o.npz", (), "the input must have the column text, sentence, words, tokens, or one that --column"),
-        ("in.csv", "p.npz", ("--column", "c"), "the input must have the column 'c'; it has 'a', 'b'"),
-        ("-", "o.npz", ("--resume",), "--resume needs an input that can be read again; got standard input"),
+        ("nowhere", "o.npz", (), "nowhere"),
+        (
+            "in.txt",
+            "o.xml",
+            (),
+            "Expected an output that ends in one of .parquet, .arrow, .safetensors, .npz, .hdf5, .h5, got 'o.xml'.",
+        ),
+        ("in.txt", "o.npz", ("--layer", "x"), "all, elmo, word_emb"),
+        (
+            "in.csv",
+            "o.npz",
+            (),
+            "Expected one of the columns text, sentence, words, tokens in the input, got 'a', 'b'. Pass --column",
+        ),
+        (
+            "in.csv",
+            "p.npz",
+            ("--column", "c"),
+            "Expected the column 'c' in the input, got 'a', 'b'. Pass --column to name it.",
+        ),
+        ("-", "o.npz", ("--resume",), "Cannot resume a job that reads standard input. Pass a file as the input."),
     ]:
         assert embed(model, source, output, *options) == 1
         error = capsys.readouterr().err
-        assert error.startswith(f"elmo: error: {message}")
+        assert error.startswith("elmo: error: ")
+        assert message in error
         assert error.count("\n") == 1
 
 
@@ -427,7 +445,9 @@ def test_an_output_is_replaced_only_if_it_is_ours(model: str, here: Path, capsys
     for output in ("out.parquet", "out.npz"):
         assert embed(model, "in.txt", output) == 0
         assert embed(model, "in.txt", output, "--layer", "word_emb") == 1
-        assert f"the output must be new; {output} is there" in capsys.readouterr().err
+        assert f"Output {output} already exists. Pass --resume to continue it or --overwrite to replace it." in (
+            capsys.readouterr().err
+        )
         assert embed(model, "in.txt", output, "--layer", "word_emb", "--overwrite") == 0
         assert read_rows(output)[1].shape == (1, 8)
     (here / "mine.parquet").mkdir()
@@ -436,7 +456,7 @@ def test_an_output_is_replaced_only_if_it_is_ours(model: str, here: Path, capsys
     for output in ("mine.parquet", "mine.npz"):
         for option in ("--overwrite", "--resume"):
             assert embed(model, "in.txt", output, option) == 1
-            assert f"must have a manifest; {output} has none" in capsys.readouterr().err
+            assert f"Cannot resume or replace {output}: it has no manifest" in capsys.readouterr().err
     assert (here / "mine.parquet" / "work.txt").exists()
     assert (here / "mine.npz").read_text() == ""
 

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""`elmo embed --resume`: killed at any moment, the output ends up the same, bit by bit."""
+"""`elmo embed --resume`: the output is bit-identical after an interruption at any moment."""
 
 import json
 from pathlib import Path
@@ -9,33 +9,33 @@ import torch
 from helpers.run_python import run
 from helpers.small_models import SENTENCES, tiny_model
 
+from elmo_cli import main
 from modeling_elmo import ElmoTokenizer
-from modeling_elmo.cli import main
 
 OPTIONS = ("--shard-rows", "20", "--max-tokens-per-batch", "60", "--errors", "skip")
-OUTPUTS = ("out.parquet", "out.hdf5")  # a folder and a file made of shards
+OUTPUTS = ("out.parquet", "out.hdf5")  # a folder, and a file merged from shards
 
-# Forks are children of a process that has not computed anything yet, and so has no threads to lose. A child is killed
-# after a time, or kills itself at the n-th of the calls that make files complete.
+# The parent of the forks has not computed anything, so it has no threads that a fork would lose. A child is killed
+# after a time, or kills itself at the n-th call that completes a file.
 KILLS = """
 import os, random, signal, sys, time
 from pathlib import Path
-from modeling_elmo.embed import job as embed, shards as embed_shards
-from modeling_elmo.cli import main
+from modeling_elmo.embed import job
+from elmo_cli import main
 
 def die(at):
     calls = 0
     def dying(function):
-        def call(*given, **options):
+        def call(*args, **kwargs):
             nonlocal calls
             calls += 1
             if calls == at:
                 if at % 2:
-                    function(*given, **options)
+                    function(*args, **kwargs)
                 os.kill(os.getpid(), signal.SIGKILL)
-            return function(*given, **options)
+            return function(*args, **kwargs)
         return call
-    os.fsync, Path.replace, embed.shutil.rmtree = dying(os.fsync), dying(Path.replace), dying(embed.shutil.rmtree)
+    os.fsync, Path.replace, job.shutil.rmtree = dying(os.fsync), dying(Path.replace), dying(job.shutil.rmtree)
 
 def attempt(arguments, seconds=None, calls=None):
     child = os.fork()
@@ -55,14 +55,14 @@ def attempt(arguments, seconds=None, calls=None):
     status = os.waitpid(child, 0)[1]
     return "killed" if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
-chance = random.Random(0)
+rng = random.Random(0)
 result = {}
 for output in OUTPUTS:
     arguments = ["embed", "in.txt", "disturbed/" + output, "--model", MODEL, "--device", "cpu", "--resume", *OPTIONS]
     outcomes = []
     while not outcomes or outcomes[-1] == "killed":
         by_time = len(outcomes) % 4 == 1
-        kill = {"seconds": chance.uniform(0.1, 0.6)} if by_time else {"calls": chance.randint(1, 20)}
+        kill = {"seconds": rng.uniform(0.1, 0.6)} if by_time else {"calls": rng.randint(1, 20)}
         outcomes.append(attempt(arguments, **kill))
     again = attempt(arguments, calls=10**9)
     result[output] = [outcomes.count("killed"), outcomes[-1], again]
@@ -71,7 +71,7 @@ for output in OUTPUTS:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with `model` and `in.txt`, some rows of which are bad."""
+    """Return a working folder with `model` and `in.txt`, which has a bad row."""
     monkeypatch.chdir(tmp_path)
     tiny_model().save_pretrained(tmp_path / "model")
     ElmoTokenizer().save_pretrained(tmp_path / "model")
@@ -90,6 +90,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_kills_leave_no_trace(here: Path) -> None:
     constants = f"MODEL, OPTIONS, OUTPUTS = 'model', {OPTIONS}, {OUTPUTS}\n"
     result = run(constants + KILLS)
@@ -104,7 +105,7 @@ def test_kills_leave_no_trace(here: Path) -> None:
     assert len(undisturbed) == 13 + 2
 
 
-def test_shards_that_are_there_are_not_made_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_shards_are_not_encoded_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert embed("out.parquet", *OPTIONS) == 0
     whole = contents(here / "out.parquet")
     (here / "out.parquet" / "part-00003.parquet").unlink()
@@ -124,7 +125,7 @@ def test_shards_of_another_version_are_kept_with_a_warning(here: Path, capsys: p
     fields["written_by"]["torch"] = "2.6.0"
     manifest.write_text(json.dumps(fields))
     for expected in (
-        f"written with torch 2.6.0, the rest will be with {torch.__version__}; last digits may differ",
+        f"written with torch 2.6.0, and the remaining ones use {torch.__version__}. Vectors may differ in the last",
         "",
     ):
         capsys.readouterr()
@@ -137,7 +138,7 @@ def test_shards_of_another_version_are_kept_with_a_warning(here: Path, capsys: p
 
 
 @pytest.mark.parametrize("output", ["out.parquet", "out.npz"])
-def test_resume_refuses_what_has_changed(here: Path, output: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_rejects_another_job(here: Path, output: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert embed(output, *OPTIONS) == 0
     before = contents(here)
     capsys.readouterr()
@@ -145,32 +146,33 @@ def test_resume_refuses_what_has_changed(here: Path, output: str, capsys: pytest
         ((*OPTIONS, "--layer", "word_emb"), "options layer from 'elmo' to 'word_emb'"),
         ((*OPTIONS[:4], "--errors", "stop"), "options errors from 'skip' to 'stop'"),
         ((*OPTIONS, "--pooling", "max", "--dtype", "float16"), "pooling from None to 'max', options dtype from"),
-        ((*OPTIONS, "--splitter", "whitespace"), "changed: model."),
-        ((*OPTIONS, "--input-format", "jsonl"), "changed: input format from 'text' to 'jsonl'."),
+        ((*OPTIONS, "--splitter", "whitespace"), "Changed: model."),
+        ((*OPTIONS, "--input-format", "jsonl"), "Changed: input format from 'text' to 'jsonl'."),
     ]:
         assert embed(output, *options, "--resume") == 1
         error = capsys.readouterr().err
-        assert error.startswith("elmo: error: --resume needs the input, model and options that out.")
+        assert error.startswith(f"elmo: error: Cannot resume {output}: {output}")
+        assert "belongs to another job. Changed: " in error
         assert change in error
     with (here / "in.txt").open("ab") as file:
         file.write(b"\none more")
     assert embed(output, *OPTIONS, "--resume") == 1
-    assert "changed: input." in capsys.readouterr().err
+    assert "Changed: input." in capsys.readouterr().err
     tiny_model(seed=1).save_pretrained(here / "model")
     assert embed(output, *OPTIONS, "--resume") == 1
-    assert "changed: input, model." in capsys.readouterr().err
+    assert "Changed: input, model." in capsys.readouterr().err
     after = contents(here)
     assert {name: after[name] for name in before if name.startswith("out.")} == {
         name: data for name, data in before.items() if name.startswith("out.")
     }
 
 
-def test_a_job_that_a_bad_row_stopped_goes_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_job_that_a_bad_row_stopped_resumes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stopping = (*OPTIONS[:4], "--errors", "stop")
     assert embed("out.parquet", *stopping) == 1
-    assert "in.txt, line 58: the sentence must be UTF-8" in capsys.readouterr().err
+    assert "Cannot embed in.txt, line 58: expected UTF-8 text" in capsys.readouterr().err
     shards = sorted(path.name for path in (here / "out.parquet").glob("part-*"))
-    assert shards == ["part-00000.parquet", "part-00001.parquet"], "those before the bad row are kept"
+    assert shards == ["part-00000.parquet", "part-00001.parquet"], "the shards before the bad row are kept"
     assert "complete" not in json.loads((here / "out.parquet" / "_manifest.json").read_text())
     assert embed("out.parquet", *OPTIONS, "--resume", "--json") == 0
     assert json.loads(capsys.readouterr().out)["resumed_shards"] == 2
@@ -178,7 +180,7 @@ def test_a_job_that_a_bad_row_stopped_goes_on(here: Path, capsys: pytest.Capture
     assert contents(here / "out.parquet") == contents(here / "undisturbed.parquet")
 
 
-def test_resume_begins_where_nothing_is(here: Path) -> None:
+def test_resume_starts_a_missing_output(here: Path) -> None:
     assert embed("out.npz", *OPTIONS, "--resume") == 0
     (here / "out.npz").unlink()
-    assert embed("out.npz", *OPTIONS[:4], "--errors", "empty", "--resume") == 0, "only the manifest was left"
+    assert embed("out.npz", *OPTIONS[:4], "--errors", "empty", "--resume") == 0, "only the manifest exists"

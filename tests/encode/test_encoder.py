@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""ElmoEncoder: the same vectors as the model's, in the caller's order, by every way there is."""
+"""ElmoEncoder: the vectors of the model, in the order of the caller, through every interface."""
 
 import json
 import pickle
@@ -24,7 +24,7 @@ from transformers import pipeline
 
 from modeling_elmo import ElmoEncoder, ElmoModel, ElmoTokenizer
 from modeling_elmo.encode import stream
-from modeling_elmo.encode.batches import Batch, Window, ahead, cut, plan
+from modeling_elmo.encode.batches import Batch, Window, batch_slices, find_text_column, iter_batches, prefetch
 from modeling_elmo.encode.output import from_arrow, to_arrow
 
 TEXTS = [
@@ -117,7 +117,7 @@ def test_outputs_agree(encoder: ElmoEncoder) -> None:
             assert lengths is None if pooling else lengths.tolist() == [len(words) for words in SENTENCES[1:4]]
 
 
-def test_arrow_takes_the_vectors_as_they_lie() -> None:
+def test_arrow_shares_the_memory_of_the_vectors() -> None:
     flat = np.arange(20, dtype=np.float16).reshape(5, 4)
     array = to_arrow(flat, [2, 0, 3])
     assert str(array.type) == "list<item: fixed_size_list<item: halffloat>[4]>"
@@ -135,20 +135,23 @@ def test_bfloat16_models(folder: Path) -> None:
     encoder = ElmoEncoder.from_pretrained(folder, device="cpu", dtype="bfloat16")
     assert encoder.encode(TEXTS)[0].dtype == np.float32
     assert encoder.encode(TEXTS, output="torch")[0].dtype == torch.bfloat16
-    with pytest.raises(ValueError, match="needs output 'torch'"):
+    with pytest.raises(ValueError, match=r"Cannot return bfloat16 as 'numpy': .* Pass `output='torch'`"):
         encoder.encode(TEXTS, dtype="bfloat16")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layer": "elmo2"}, "layer must be one of all, elmo, word_emb, lstm_outputs1, lstm_outputs2; got 'elmo2'"),
-        ({"layer": "lstm_outputs3"}, "layer must be one of"),
-        ({"pooling": "sum"}, "pooling must be one of None, 'mean', 'max'; got 'sum'"),
-        ({"dtype": "int8"}, "dtype must be one of float16, bfloat16, float32, float64; got 'int8'"),
-        ({"output": "pandas"}, "output must be one of 'numpy', 'torch', 'arrow'; got 'pandas'"),
-        ({"batch_size": 0}, "batch_size must be a positive integer; got 0"),
-        ({"max_tokens_per_batch": 1.5}, "max_tokens_per_batch must be a positive integer; got 1.5"),
+        (
+            {"layer": "elmo2"},
+            "Expected `layer` to be one of 'all', 'elmo', 'word_emb', 'lstm_outputs1', 'lstm_outputs2', got 'elmo2'",
+        ),
+        ({"layer": "lstm_outputs3"}, "Expected `layer` to be one of .*, got 'lstm_outputs3'"),
+        ({"pooling": "sum"}, "Expected `pooling` to be one of None, 'mean', 'max', got 'sum'"),
+        ({"dtype": "int8"}, "Expected `dtype` to be one of 'float16', 'bfloat16', 'float32', 'float64', got 'int8'"),
+        ({"output": "pandas"}, "Expected `output` to be one of 'numpy', 'torch', 'arrow', got 'pandas'"),
+        ({"batch_size": 0}, "Expected `batch_size` to be a positive integer, got 0"),
+        ({"max_tokens_per_batch": 1.5}, "Expected `max_tokens_per_batch` to be a positive integer, got 1.5"),
     ],
 )
 def test_wrong_options(encoder: ElmoEncoder, options: dict[str, Any], message: str) -> None:
@@ -158,20 +161,22 @@ def test_wrong_options(encoder: ElmoEncoder, options: dict[str, Any], message: s
 
 def test_wrong_sentences_and_parts(encoder: ElmoEncoder, folder: Path) -> None:
     for sentences, message in [
-        ([*["a"] * 2050, 3], "a sentence must be a string or a list of words; got int at 2050"),
-        (["a", None], "got NoneType at 1"),
-        ([["a"], ["b", b"c"]], "a word must be a string; got bytes in sentence 1"),
+        ([*["a"] * 2050, 3], "Expected a string or a list of words, got int as sentence 2050"),
+        (["a", None], "got NoneType as sentence 1"),
+        ([["a"], ["b", b"c"]], "Expected words as strings, got bytes in sentence 1"),
     ]:
         with pytest.raises(TypeError, match=message):
             encoder.encode(sentences)
-    with pytest.raises(TypeError, match="model must be an ElmoModel; got Linear"):
+    with pytest.raises(TypeError, match="Expected `model` to be an ElmoModel, got Linear"):
         ElmoEncoder(torch.nn.Linear(1, 1), encoder.tokenizer)
-    with pytest.raises(TypeError, match="tokenizer must be an ElmoTokenizer; got NoneType"):
+    with pytest.raises(TypeError, match="Expected `tokenizer` to be an ElmoTokenizer, got NoneType"):
         ElmoEncoder(tiny_model(), None)
-    with pytest.raises(TypeError, match="got colour"):
-        ElmoEncoder.from_pretrained(folder, colour="red")
+    with pytest.raises(TypeError, match="got color"):
+        ElmoEncoder.from_pretrained(folder, color="red")
     unequal = ElmoEncoder(tiny_model(use_cell_projection=False, pooling_layer="word_emb"), encoder.tokenizer)
-    with pytest.raises(ValueError, match="layer 'all' needs layers of one size"):
+    with pytest.raises(
+        ValueError, match="Cannot return layer 'all': word vectors have 8 dimensions per direction and LSTM outputs 12"
+    ):
         unequal.encode(TEXTS, "all")
 
 
@@ -194,10 +199,14 @@ def test_progress_counts_every_sentence(encoder: ElmoEncoder, capsys: pytest.Cap
     st.one_of(st.none(), st.integers(1, 4)),
 )
 def test_batches_hold_each_sentence_once_within_the_budget(
-    windows: list[list[list[str]]], budget: int, most: int | None
+    windows: list[list[list[str]]], budget: int, max_sentences: int | None
 ) -> None:
     tokenizer = ElmoTokenizer()
-    items = list(plan(tokenizer, (Window(w, label=n) for n, w in enumerate(windows)), lambda: budget, most, False))
+    items = list(
+        iter_batches(
+            tokenizer, (Window(w, label=n) for n, w in enumerate(windows)), lambda: budget, max_sentences, False
+        )
+    )
     labels = [item.label for item in items if not isinstance(item, Batch)]
     assert labels == list(range(len(windows)))
     seen: list[list[int]] = [[] for _ in windows]
@@ -210,7 +219,7 @@ def test_batches_hold_each_sentence_once_within_the_budget(
         assert item.lengths == sorted(item.lengths, reverse=True)
         assert item.lengths == [len(windows[current][position]) for position in item.positions]
         assert item.num_tokens <= budget or len(item.lengths) == 1
-        assert most is None or len(item.lengths) <= most
+        assert max_sentences is None or len(item.lengths) <= max_sentences
         want = inputs([windows[current][position] for position in item.positions])["input_ids"]
         assert torch.equal(item.input_ids, want)
         parts = item.split(max(1, budget // 2))
@@ -220,13 +229,13 @@ def test_batches_hold_each_sentence_once_within_the_budget(
         assert sorted(positions) == [index for index, words in enumerate(window) if words]
 
 
-def test_cut_fills_the_budget() -> None:
-    assert cut([5, 5, 3, 3, 3, 1], 10, None) == [slice(0, 2), slice(2, 5), slice(5, 6)]
-    assert cut([99, 2, 2], 4, None) == [slice(0, 1), slice(1, 3)]
-    assert cut([2, 2, 2], 100, 2) == [slice(0, 2), slice(2, 3)]
+def test_slices_fill_the_limit() -> None:
+    assert batch_slices([5, 5, 3, 3, 3, 1], 10, None) == [slice(0, 2), slice(2, 5), slice(5, 6)]
+    assert batch_slices([99, 2, 2], 4, None) == [slice(0, 1), slice(1, 3)]
+    assert batch_slices([2, 2, 2], 100, 2) == [slice(0, 2), slice(2, 3)]
 
 
-def test_ahead_is_bounded_and_hands_errors_on() -> None:
+def test_prefetch_is_bounded_and_raises_errors() -> None:
     made: list[int] = []
 
     def numbers() -> Any:
@@ -235,14 +244,14 @@ def test_ahead_is_bounded_and_hands_errors_on() -> None:
             yield number
         raise KeyError("end")
 
-    items = ahead(numbers(), 3)
+    items = prefetch(numbers(), 3)
     assert [next(items) for _ in range(10)] == list(range(10))
     assert len(made) <= 14
     with pytest.raises(KeyError, match="end"):
         list(items)
     threads = threading.active_count()
-    ahead(numbers(), 3).close()
-    items = ahead(numbers(), 3)
+    prefetch(numbers(), 3).close()
+    items = prefetch(numbers(), 3)
     next(items)
     items.close()
     assert threading.active_count() <= threads
@@ -257,8 +266,8 @@ def test_windows_are_read_when_they_are_needed(encoder: ElmoEncoder) -> None:
             read += 1
             yield Window([["the", "bank"]] * 3, label=number)
 
-    kind = encoder.vector_spec()
-    done = encoder.encode_windows(windows(), kind)
+    spec = encoder.vector_spec()
+    done = encoder.encode_windows(windows(), spec)
     for number in range(5):
         assert next(done).label == number
     assert read < 15
@@ -266,9 +275,9 @@ def test_windows_are_read_when_they_are_needed(encoder: ElmoEncoder) -> None:
 
 
 def test_a_window_does_not_depend_on_the_others(encoder: ElmoEncoder) -> None:
-    kind = encoder.vector_spec()
-    alone = [next(encoder.encode_windows([Window(part)], kind)).vectors for part in (SENTENCES, TEXTS, [])]
-    together = list(encoder.encode_windows([Window(part) for part in (SENTENCES, TEXTS, [])], kind))
+    spec = encoder.vector_spec()
+    alone = [next(encoder.encode_windows([Window(part)], spec)).vectors for part in (SENTENCES, TEXTS, [])]
+    together = list(encoder.encode_windows([Window(part) for part in (SENTENCES, TEXTS, [])], spec))
     for a, b in zip(alone, together, strict=True):
         assert torch.equal(a, b.vectors)
 
@@ -277,15 +286,15 @@ def test_a_window_does_not_depend_on_the_others(encoder: ElmoEncoder) -> None:
 
 
 class _Full:
-    """A model that runs out of memory with more than `most` words."""
+    """A model that runs out of memory with more than `max_tokens` tokens."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int, error: Exception) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, max_tokens: int, error: Exception) -> None:
         self.sizes: list[int] = []
         vectors = stream.batch_vectors
 
         def limited(model: Any, ids: torch.Tensor, *rest: Any) -> torch.Tensor:
             self.sizes.append(ids.shape[0] * ids.shape[1])
-            if self.sizes[-1] > most:
+            if self.sizes[-1] > max_tokens:
                 raise error
             return vectors(model, ids, *rest)
 
@@ -295,12 +304,12 @@ class _Full:
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't"), MemoryError()]
 )
-def test_out_of_memory_halves_the_budget_and_says_so_once(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_out_of_memory_halves_the_limit_and_warns_once(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     encoder = ElmoEncoder(tiny_model(), ElmoTokenizer(), "cpu")
     sentences = [words for _ in range(10) for words in SENTENCES]
     want = encoder.encode(sentences)
     model = _Full(monkeypatch, 40, error)
-    with pytest.warns(UserWarning, match="out of memory with a batch of .* going on with smaller ones") as caught:
+    with pytest.warns(UserWarning, match="Out of memory with .* tokens per batch. Retrying with") as caught:
         assert_rows_close(encoder.encode(sentences, max_tokens_per_batch=400), want)
     assert len(caught) == 1
     failures = [size for size in model.sizes if size > 40]
@@ -309,7 +318,7 @@ def test_out_of_memory_halves_the_budget_and_says_so_once(monkeypatch: pytest.Mo
         warnings.simplefilter("error")
         model.sizes.clear()
         encoder.encode(sentences, max_tokens_per_batch=400)
-    assert max(model.sizes) <= 40, "the next call knows"
+    assert max(model.sizes) <= 40, "the reduced limit stays in effect"
 
 
 def test_other_errors_and_a_sentence_that_never_fits_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,13 +327,14 @@ def test_other_errors_and_a_sentence_that_never_fits_are_raised(monkeypatch: pyt
     with pytest.raises(RuntimeError, match="shapes differ"):
         encoder.encode(SENTENCES)
     _Full(monkeypatch, 6, MemoryError("too long"))
-    with pytest.warns(UserWarning, match="out of memory"), pytest.raises(MemoryError, match="too long"):
+    with pytest.warns(UserWarning, match="Out of memory"), pytest.raises(MemoryError, match="too long"):
         encoder.encode(SENTENCES)
 
 
 # -------------------------------------------------------------------- pickles and datasets
 
 
+@pytest.mark.slow
 def test_the_hash_is_the_same_in_every_process_and_after_use(folder: Path, tmp_path: Path) -> None:
     loaded = ElmoEncoder.from_pretrained(folder, device="cpu")
     before = Hasher.hash(loaded)
@@ -386,7 +396,7 @@ def test_map_makes_no_python_floats(encoder: ElmoEncoder) -> None:
     assert str(table["embedding"].type) == "list<item: fixed_size_list<item: fixed_size_list<item: float>[16]>[3]>"
 
 
-def test_map_recognises_its_cache_in_another_process(folder: Path, tmp_path: Path) -> None:
+def test_map_recognizes_its_cache_in_another_process(folder: Path, tmp_path: Path) -> None:
     Dataset.from_dict({"text": TEXTS}).save_to_disk(tmp_path / "data")
     options = {"pooling": "mean"}
     loaded = ElmoEncoder.from_pretrained(folder, device="cpu")
@@ -423,13 +433,23 @@ def test_map_on_streams(encoder: ElmoEncoder) -> None:
     assert_rows_close([flat], [np.concatenate(want)])
 
 
-def test_map_says_what_it_needs(encoder: ElmoEncoder) -> None:
-    with pytest.raises(ValueError, match=r"one of text, sentence, words, tokens .*; got a, b"):
+def test_map_names_missing_columns(encoder: ElmoEncoder) -> None:
+    with pytest.raises(
+        ValueError, match=r"Expected a column named text, sentence, words, tokens, got a, b. Pass `column`"
+    ):
         encoder({"a": [], "b": []})
-    with pytest.raises(ValueError, match="the batch must have the column 'c'; got text"):
+    with pytest.raises(ValueError, match="Expected the column 'c', got text"):
         encoder({"text": ["x"]}, column="c")
-    with pytest.raises(TypeError, match="rank must be an integer, as with_rank=True passes; got list"):
+    with pytest.raises(TypeError, match="Expected `rank` to be an integer, as `with_rank=True` passes, got list"):
         encoder({"text": ["x"]}, [0])
+
+
+def test_text_columns_are_found_in_order() -> None:
+    assert find_text_column(["id", "tokens", "text"]) == "text"
+    assert find_text_column({"words": 1, "tokens": 2}) == "words"
+    assert find_text_column(["id", "text"], "id") == "id"
+    assert find_text_column(["text"], "id") is None
+    assert find_text_column(["id"]) is None
 
 
 def test_pipeline_and_encoder_agree(encoder: ElmoEncoder) -> None:
@@ -464,15 +484,15 @@ def test_gpu_copies_arrive_whole() -> None:
 
 
 def test_the_batches_that_a_cpu_gets(encoder: ElmoEncoder) -> None:
-    kind = encoder.vector_spec()
+    spec = encoder.vector_spec()
 
     def sizes(sentences: int = 300, words: int = 1, **limits: int) -> list[int]:
         seen: list[int] = []
         windows = [Window([["word"] * words] * sentences)]
-        list(encoder.encode_windows(windows, kind, **limits, on_batch=lambda sentences, _: seen.append(sentences)))
+        list(encoder.encode_windows(windows, spec, **limits, on_batch=lambda sentences, _: seen.append(sentences)))
         return seen
 
     assert sizes() == [128, 128, 44]
-    assert sizes(40, 1000) == [32, 8], "up to 32,768 words"
+    assert sizes(40, 1000) == [32, 8], "at most 32,768 tokens"
     assert sizes(batch_size=200) == [200, 100]
-    assert sizes(max_tokens_per_batch=250) == [250, 50], "who sets a budget gets it"
+    assert sizes(max_tokens_per_batch=250) == [250, 50], "an explicit limit on tokens replaces the default batch size"

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The examples for other libraries, each where its library is installed: their vectors are the encoder's."""
+"""The examples for other libraries return the vectors of the encoder. Each test requires its library."""
 
 import importlib.util
 import re
@@ -34,15 +34,15 @@ def encoder(saved: str) -> ElmoEncoder:
     return ElmoEncoder.from_pretrained(saved)
 
 
-@cache  # spaCy registers a factory once
+@cache  # spaCy registers a factory only once
 def example(name: str, library: str) -> ModuleType:
-    """`examples/NAME.py` as a module; the test skips where the library is missing."""
-    pytest.importorskip(library, reason=f"examples/{name}.py needs {library}", exc_type=ImportError)
+    """Return `examples/NAME.py` as a module; skip the test if the library is missing."""
+    pytest.importorskip(library, reason=f"examples/{name}.py requires {library}", exc_type=ImportError)
     spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where spaCy looks up a component's source
+    sys.modules[name] = module  # spaCy looks up the source of a component here
     spec.loader.exec_module(module)
     return module
 
@@ -93,11 +93,13 @@ def test_flair(layer: str, saved: str, encoder: ElmoEncoder, capsys: pytest.Capt
     embeddings.embed(sentences)
     for sentence in sentences:
         (expected,) = encoder.encode([[token.text for token in sentence]], layer=layer)
-        found = torch.stack([token.embedding for token in sentence]).cpu().numpy()
+        vectors = torch.stack([token.embedding for token in sentence]).cpu().numpy()
         assert (
-            found.shape == (len(sentence), embeddings.embedding_length) == (len(sentence), 48 if layer == "all" else 16)
+            vectors.shape
+            == (len(sentence), embeddings.embedding_length)
+            == (len(sentence), 48 if layer == "all" else 16)
         )
-        assert np.abs(found - expected.reshape(len(sentence), -1)).max() <= SAME_BATCH
+        assert np.abs(vectors - expected.reshape(len(sentence), -1)).max() <= SAME_BATCH
     module.main(saved)
     assert len(re.findall(r"\[48\]$", capsys.readouterr().out, re.MULTILINE)) == 6
 

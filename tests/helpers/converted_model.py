@@ -1,24 +1,24 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""An `Opened` checkpoint as a model in memory, by the tables that `convert` uses."""
+"""Model in memory from an `OpenCheckpoint`, by the table that `convert` uses."""
 
 import torch
 
 from modeling_elmo import ElmoModel
-from modeling_elmo.conversion.formats.base import Opened
-from modeling_elmo.conversion.mapping.layouts import recognise
-from modeling_elmo.conversion.mapping.name_map import check, entries, source_shapes, to_model
+from modeling_elmo.conversion.formats.base import OpenCheckpoint
+from modeling_elmo.conversion.mapping.layouts import detect_layout
+from modeling_elmo.conversion.mapping.name_map import check_shapes, resolve_rules, source_shapes, to_model
 from modeling_elmo.conversion.mapping.options import config_from_options
 
 
-def model_of(opened: Opened, dtype: torch.dtype = torch.float32) -> ElmoModel:
-    contents = recognise(opened.shapes)
+def build_model(opened: OpenCheckpoint, dtype: torch.dtype = torch.float32) -> ElmoModel:
+    info = detect_layout(opened.shapes)
     mixes = len(opened.scalar_mixes) or 1
     fields = {"num_output_representations": mixes, **opened.fields}
     if opened.words is not None:
-        fields |= {f"{mark}_token_id": opened.words.index(word) + 1 for mark, word in (("bos", "<S>"), ("eos", "</S>"))}
-    config = config_from_options(opened.options, contents, **fields)
-    table = entries(config, contents)
-    check(source_shapes(table), opened.shapes, "the weight file")
+        fields |= {f"{name}_token_id": opened.words.index(word) + 1 for name, word in (("bos", "<S>"), ("eos", "</S>"))}
+    config = config_from_options(opened.options, info, **fields)
+    table = resolve_rules(config, info)
+    check_shapes(source_shapes(table), opened.shapes, "the weight file")
     state = {name: torch.from_numpy(array) for name, array in to_model(table, opened.read(opened.shapes)).items()}
     for number, (weights, gamma) in enumerate(opened.scalar_mixes):
         state |= {f"scalar_mixes.{number}.weights": torch.from_numpy(weights)}

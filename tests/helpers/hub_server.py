@@ -1,22 +1,22 @@
-"""A small HTTP server that stands in for the Hugging Face Hub, so that tests run the real client offline.
+"""Stub of the Hugging Face Hub: a small HTTP server, so that tests run the real client offline.
 
-It answers what ``huggingface_hub`` asks for when a model repository is created, written to (plain and LFS
-files), tagged, listed and downloaded; a request that it does not know gets a 501, so that a gap is seen and
-not guessed at. Everything is kept in memory, and every request is recorded in ``HubServer.requests``.
+It implements the requests with which ``huggingface_hub`` creates, lists, tags, and downloads a model repository and
+uploads plain and LFS files. Other requests get status 501. The server keeps everything in memory and records every
+request in ``HubServer.requests``.
 
-``huggingface_hub`` reads ``HF_ENDPOINT`` (and most other settings) when it is imported, so the client has to
-be a subprocess started with the environment that the server gives::
+``huggingface_hub`` reads ``HF_ENDPOINT`` and most other settings at import, so the client must be a new process with
+the environment that the server returns::
 
     with HubServer() as hub:
         hub.commit("org/name", {"config.json": b"{}"})
         subprocess.run([sys.executable, "-c", script], env=hub.environment(tmp_path), check=True)
         assert sum(method == "GET" and path.endswith("/config.json") for method, path in hub.requests) == 1
 
-A path of a file names the revision as the client asked for it: some versions ask for ``main``, others for the
-commit that they found there first, so it is better to look at the end of the path, as above.
+The path of a file contains the revision, which is ``main`` or a commit, depending on the version of the client.
+Therefore compare the end of the path only, as above.
 
-Set ``HF_HUB_OFFLINE=1`` as well for a client that is to run after the server's end: without it, the client
-retries each refused connection for half a minute before it turns to its cache.
+Also set ``HF_HUB_OFFLINE=1`` for a client that runs after the server has stopped. Without it, the client retries each
+refused connection for half a minute before it uses its cache.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 USER, TOKEN = "me", "hf_test"
 LFS_SUFFIXES = (".safetensors", ".bin", ".h5", ".hdf5", ".pt", ".msgpack", ".npz", ".onnx", ".zip", ".gz")
-LFS_SIZE = 10 * 2**20  # above it, the Hub stores any file with LFS
+LFS_SIZE = 10 * 2**20  # in bytes; the Hub stores all larger files with LFS
 DATE = "2024-01-01T00:00:00.000Z"
 
 
 class HubError(LookupError):
-    """A refused request: its status, and the ``X-Error-Code`` that the client turns into its own errors."""
+    """Rejected request with its status and its ``X-Error-Code``, from which the client selects its exception."""
 
     def __init__(self, status: int, message: str, code: str = "", commit: str = "") -> None:
         super().__init__(message)
@@ -65,7 +65,7 @@ class File:
     def entry(self) -> dict[str, Any]:
         size = len(self.data)
         entry: dict[str, Any] = {"type": "file", "path": self.path, "size": size, "oid": git_oid(self.data)}
-        if self.lfs:  # what git itself stores is a pointer
+        if self.lfs:  # git stores a pointer
             pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.etag}\nsize {size}\n"
             entry["oid"] = git_oid(pointer.encode())
             entry["lfs"] = {"oid": self.etag, "size": size, "pointerSize": len(pointer)}
@@ -76,7 +76,7 @@ class File:
 class Repo:
     name: str
     private: bool = False
-    commits: dict[str, dict[str, File]] = field(default_factory=dict)  # sha -> the whole snapshot
+    commits: dict[str, dict[str, File]] = field(default_factory=dict)  # sha -> snapshot
     branches: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
 
@@ -87,13 +87,13 @@ class Repo:
         return sha, self.commits[sha]
 
     def commit(self, branch: str, changes: Mapping[str, bytes | None]) -> str:
-        """Add a commit to ``branch`` with the given changes (``None`` removes a file)."""
+        """Commit changes to ``branch``; ``None`` removes a file."""
         files = dict(self.commits[self.branches[branch]]) if branch in self.branches else {}
         for path, data in changes.items():
             files.pop(path, None)
             if data is not None:
                 files[path] = File(path, data)
-        # The count keeps two commits of the same content apart, as their dates do in git.
+        # The count distinguishes commits with the same content, as the date does in git.
         identity = [self.name, len(self.commits), *((file.path, file.etag) for file in files.values())]
         sha = hashlib.sha1(repr(identity).encode()).hexdigest()
         self.commits[sha] = dict(sorted(files.items()))
@@ -106,13 +106,13 @@ class Repo:
         inside = [file for path, file in files.items() if path.startswith(prefix)]
         if folder and not inside:
             raise HubError(404, f"{folder} does not exist", "EntryNotFound", sha)
-        # A recursive listing leaves out the folders, which the client does not need then.
-        shown = [file for file in inside if recursive or "/" not in file.path[len(prefix) :]]
-        hidden = [file.path[len(prefix) :] for file in inside if file not in shown]
-        folders = sorted({prefix + path.split("/")[0] for path in hidden})
+        # A recursive listing has no folders, because the client does not need them.
+        listed = [file for file in inside if recursive or "/" not in file.path[len(prefix) :]]
+        nested = [file.path[len(prefix) :] for file in inside if file not in listed]
+        folders = sorted({prefix + path.split("/")[0] for path in nested})
         return [
             *({"type": "directory", "path": path, "size": 0, "oid": git_oid(b"")} for path in folders),
-            *(file.entry() for file in shown),
+            *(file.entry() for file in listed),
         ]
 
 
@@ -129,10 +129,10 @@ def stored_with_lfs(path: str, size: int) -> bool:
 
 
 class HubServer:
-    """The server, as a context manager; see the module's description."""
+    """Context manager that runs the server in a thread. See the module docstring."""
 
     def __init__(self) -> None:
-        self.requests: list[tuple[str, str]] = []  # (method, path without its query), in order of arrival
+        self.requests: list[tuple[str, str]] = []  # (method, path without query), in order of arrival
         self.repos: dict[str, Repo] = {}
         self.lfs: dict[str, bytes] = {}  # sha256 -> uploaded content
         self.lock = threading.RLock()
@@ -140,7 +140,7 @@ class HubServer:
         self.endpoint = f"http://127.0.0.1:{self._http.server_port}"
 
     def __enter__(self) -> HubServer:
-        # The short poll makes leaving quick: shutdown() waits for the end of a poll.
+        # shutdown() waits for the end of a poll, so polls are short.
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
@@ -152,22 +152,22 @@ class HubServer:
         self._http.server_close()
 
     def environment(self, cache_dir: str | os.PathLike[str]) -> dict[str, str]:
-        """A whole environment for a client process: this one's, but for its own settings of the Hub."""
+        """Return the environment of a client process: the current one with the Hub's settings replaced."""
         inherited = {k: v for k, v in os.environ.items() if not re.match("HF_|HUGGING|TRANSFORMERS_", k)}
         return inherited | {
             "HF_ENDPOINT": self.endpoint,
             "HF_HOME": os.fspath(cache_dir),
             "HF_TOKEN": TOKEN,
-            "HF_HUB_DISABLE_XET": "1",  # the client would upload to Xet, whatever the server offers
+            "HF_HUB_DISABLE_XET": "1",  # the client prefers Xet over LFS
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "DISABLE_SAFETENSORS_CONVERSION": "1",  # transformers would ask for it in a background thread
+            "DISABLE_SAFETENSORS_CONVERSION": "1",  # transformers requests it in a thread
             "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",
         }
 
     def commit(self, repo: str, files: Mapping[str, bytes | None], revision: str = "main") -> str:
-        """Commit files (``None`` removes one), making the repository or branch if need be; the new sha."""
+        """Commit files and return the sha. ``None`` removes a file; a missing repository or branch is created."""
         with self.lock:
             target = self.repos.setdefault(repo, Repo(repo))
             if "main" in target.branches:
@@ -180,14 +180,14 @@ class HubServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    # The protocol stays HTTP/1.0, a connection per request: a kept connection would outlive the server.
+    # HTTP/1.0 has one connection per request. A persistent connection would outlive the server.
 
     def __init__(self, hub: HubServer, *args: Any) -> None:
-        self.hub = hub  # first: the base class answers the request from its __init__
+        self.hub = hub  # before super().__init__, which handles the request
         super().__init__(*args)
 
     def log_message(self, format: str, *args: Any) -> None:
-        pass  # tests look at HubServer.requests
+        pass  # tests read HubServer.requests
 
     def answer(self) -> None:
         url = urlsplit(self.path)
@@ -196,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append((self.command, url.path))
         try:
             with self.hub.lock:
-                # Split before unquoting: a revision such as refs/pr/1 comes as one quoted part.
+                # Split before unquoting, because a revision such as refs/pr/1 is one quoted part.
                 self.route([unquote(part) for part in url.path.strip("/").split("/")])
         except HubError as error:
             self.send(error.status, json.dumps({"error": str(error)}).encode(), error.headers)
@@ -229,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
     def repo(self, owner: str, name: str, write: bool = False) -> Repo:
         repo = self.hub.repos.get(f"{owner}/{name}")
         if repo is None or (repo.private and not self.signed_in()):
-            # The Hub does not tell the anonymous whether a repository is missing or private.
+            # Without a token, the Hub does not distinguish missing from private repositories.
             raise HubError(404 if self.signed_in() else 401, "Repository not found", "RepoNotFound")
         if write:
             self.require_token()
@@ -266,7 +266,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "POST", [owner, repository, "info", "lfs", "objects", "batch"]:
                 self.repo(owner, repository.removesuffix(".git"), write=True)
                 self.lfs_batch(json.loads(self.body)["objects"])
-            case "PUT", ["lfs-upload", oid]:  # without a token: the Hub hands out signed addresses
+            case "PUT", ["lfs-upload", oid]:  # without a token, because the Hub's upload URLs are signed
                 if hashlib.sha256(self.body).hexdigest() != oid:
                     raise HubError(400, "The content does not have the announced SHA-256")
                 self.hub.lfs[oid] = self.body
@@ -276,18 +276,18 @@ class _Handler(BaseHTTPRequestHandler):
             case "GET", [owner, name, "resolve", revision, *path] if path:
                 self.resolve(*self.repo(owner, name).at(revision), "/".join(path))
             case _:
-                raise HubError(501, f"The stand-in for the Hub does not know {self.command} {self.path}")
+                raise HubError(501, f"The stub of the Hub does not implement {self.command} {self.path}")
 
     def create_repo(self, payload: dict[str, Any]) -> None:
         self.require_token()
         if payload.get("type") not in (None, "model"):
-            raise HubError(501, "The stand-in for the Hub only knows model repositories")
+            raise HubError(501, "The stub of the Hub implements model repositories only")
         name = f"{payload.get('organization') or USER}/{payload['name']}"
         answer = {"url": f"{self.hub.endpoint}/{name}", "name": name}
         if name in self.hub.repos:
-            # The client reads the address from this answer too, when it was told exist_ok=True.
+            # With exist_ok=True, the client reads the URL from this answer.
             return self.send_json({"error": "You already created this model repo", **answer}, 409)
-        # huggingface_hub says "visibility" in its later versions, "private" in the earlier ones.
+        # Newer versions of huggingface_hub send "visibility", older ones "private".
         private = bool(payload.get("private")) or payload.get("visibility") == "private"
         attributes = "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in LFS_SUFFIXES)
         self.hub.repos[name] = Repo(name, private)
@@ -302,10 +302,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_json(answer | flags | lists | {"createdAt": DATE, "lastModified": DATE})
 
     def refs(self, repo: Repo) -> None:
-        def listed(kind: str, refs: Mapping[str, str]) -> list[dict[str, str]]:
-            return [{"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": sha} for name, sha in refs.items()]
+        def entries(folder: str, refs: Mapping[str, str]) -> list[dict[str, str]]:
+            return [{"name": name, "ref": f"refs/{folder}/{name}", "targetCommit": sha} for name, sha in refs.items()]
 
-        self.send_json({"branches": listed("heads", repo.branches), "tags": listed("tags", repo.tags), "converts": []})
+        self.send_json(
+            {"branches": entries("heads", repo.branches), "tags": entries("tags", repo.tags), "converts": []}
+        )
 
     def add_ref(self, refs: dict[str, str], name: str, sha: str) -> None:
         if name in refs:
@@ -314,17 +316,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_json({})
 
     def preupload(self, present: Mapping[str, File]) -> None:
-        """Say which files go by LFS, and what is there already: the client sends only what changed."""
+        """Return which files use LFS and the ids of existing ones. The client uploads changed files only."""
         answer: list[dict[str, Any]] = []
         for path, size in ((file["path"], file["size"]) for file in json.loads(self.body)["files"]):
             mode = "lfs" if stored_with_lfs(path, size) else "regular"
-            known = {"oid": present[path].etag} if path in present else {}
-            answer.append({"path": path, "uploadMode": mode, "shouldIgnore": False, **known})
+            existing = {"oid": present[path].etag} if path in present else {}
+            answer.append({"path": path, "uploadMode": mode, "shouldIgnore": False, **existing})
         self.send_json({"files": answer})
 
     def lfs_batch(self, objects: list[dict[str, Any]]) -> None:
         for item in objects:
-            if item["oid"] not in self.hub.lfs:  # without "actions", the client has nothing to upload
+            if item["oid"] not in self.hub.lfs:  # without "actions", the client uploads nothing
                 item["actions"] = {"upload": {"href": f"{self.hub.endpoint}/lfs-upload/{item['oid']}"}}
         self.send_json({"transfer": "basic", "objects": objects})
 
@@ -358,11 +360,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def resolve(self, sha: str, files: Mapping[str, File], path: str) -> None:
         if path not in files:
-            # With the commit, the client remembers that the file is missing from it.
+            # The commit lets the client cache that the file is missing.
             raise HubError(404, "Entry not found", "EntryNotFound", sha)
         file = files[path]
         headers = {"X-Repo-Commit": sha, "ETag": f'"{file.etag}"'}
         if file.lfs:
-            # The Hub redirects to its CDN with these; here, the recorded path tells what was downloaded.
+            # The Hub sends these headers with its redirect to the CDN.
             headers |= {"X-Linked-ETag": headers["ETag"], "X-Linked-Size": str(len(file.data))}
         self.send(200, file.data, headers)

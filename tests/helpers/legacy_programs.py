@@ -1,8 +1,8 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""How programs of 2018 to 2021 call ELMo, one habit each, for `test_legacy_programs.py`.
+"""Programs that call ELMo as those of 2018 to 2021 did, one usage pattern each, for `test_legacy_programs.py`.
 
-They find `OPTIONS`, `WEIGHTS`, `SENTENCES` and `FOLDER`, and leave arrays in `result`. Those with `Elmo` run under
-AllenNLP as they stand; `result` is then what the first call gives, before its states drift.
+They use the variables `OPTIONS`, `WEIGHTS`, `SENTENCES`, and `FOLDER`, and assign arrays to `result`. Those with `Elmo`
+also run under AllenNLP without changes. They use the result of the first call, which has no carried states.
 """
 
 TAGGER = """
@@ -31,8 +31,8 @@ loss.backward()
 optimizer.step()
 changed = {name for name, value in model.named_parameters() if not torch.equal(before[name], value)}
 mix_trains = all(name in changed for name in before if "scalar_mix" in name)
-bilm_rests = not any("_elmo_lstm" in name for name in changed)
-result = [scores.detach().numpy(), mask.numpy(), [float(loss), float(mix_trains), float(bilm_rests)]]
+bilm_is_frozen = not any("_elmo_lstm" in name for name in changed)
+result = [scores.detach().numpy(), mask.numpy(), [float(loss), float(mix_trains), float(bilm_is_frozen)]]
 """
 
 TWO_REPRESENTATIONS = """

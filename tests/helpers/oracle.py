@@ -1,8 +1,7 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""ELMo in NumPy, float64, one sentence and one word at a time: slow, and written from the formulas.
+"""ELMo in NumPy and float64, one sentence and one word at a time, written from the formulas.
 
-It reads checkpoints in the names of bilm-tf, so that it shares nothing with the package: neither the
-name table, nor the character ids, nor packing.
+It reads weights by the names of bilm-tf, so it shares neither name table, character ids, nor packing with the package.
 """
 
 from typing import Any
@@ -18,7 +17,7 @@ def sigmoid(x: Array) -> Array:
 
 
 def raw_character_ids(word: str, width: int) -> list[int]:
-    """bilm-tf's ids of a word, before the shift by one that frees 0."""
+    """Return the ids of a word in bilm-tf, before the shift by one that reserves 0 for padding."""
     if word in ("<S>", "</S>"):
         content = [256 if word == "<S>" else 257]
     else:
@@ -28,12 +27,12 @@ def raw_character_ids(word: str, width: int) -> list[int]:
 
 
 class NumpyElmo:
-    """The biLM of an `options.json` and the arrays of its HDF5 file.
+    """BiLM of an `options.json` file and the arrays of its HDF5 file.
 
     Args:
-        options: the parsed `options.json`.
-        arrays: bilm-tf's dataset names (`char_embed`, `RNN_0/RNN/MultiRNNCell/Cell0/LSTMCell/W_0`, ...) to arrays.
-        vocabulary: the words of a word-input biLM, in the order of its `embedding` table.
+        options: The parsed `options.json`.
+        arrays: Arrays by the dataset names of bilm-tf (`char_embed`, `RNN_0/RNN/MultiRNNCell/Cell0/LSTMCell/W_0`, ...).
+        vocabulary: Words of a word-input biLM, in the order of its `embedding` array.
     """
 
     def __init__(self, options: dict[str, Any], arrays: dict[str, Array], vocabulary: list[str] | None = None) -> None:
@@ -74,7 +73,7 @@ class NumpyElmo:
         return x
 
     def run_layer(self, direction: int, layer: int, inputs: Array, state: State | None) -> tuple[Array, State]:
-        """[T, input] in the direction's order of time to [T, H] without the residual."""
+        """Run one direction of a layer: [T, input] in its time order to [T, H], without the skip connection."""
         root = f"RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/LSTMCell"
         kernel, bias = self.arrays[f"{root}/W_0"], self.arrays[f"{root}/B"]
         projection = self.arrays.get(f"{root}/W_P_0")
@@ -97,30 +96,30 @@ class NumpyElmo:
     def run(
         self, words: list[str], states: dict[tuple[int, int], State] | None = None, boundaries: bool = True
     ) -> tuple[list[Array], dict[tuple[int, int], State]]:
-        """All layers of one sentence, each [T + 2, directions * size] (T without boundaries), and the states after it.
+        """Return all layers of one sentence, [T + 2, directions * size] (T without boundaries), and the final states.
 
-        `states` maps (layer, direction) to what the previous sentence left.
+        `states` maps (layer, direction) to the final states of the previous sentence.
         """
         states = dict(states or {})
-        framed = ["<S>", *words, "</S>"] if boundaries else words
-        vectors = np.stack([self.word_vector(word) for word in framed])
-        streams = [vectors, vectors[::-1]][: self.num_directions]
+        tokens = ["<S>", *words, "</S>"] if boundaries else words
+        vectors = np.stack([self.word_vector(token) for token in tokens])
+        inputs = [vectors, vectors[::-1]][: self.num_directions]
         layers = [np.concatenate([vectors] * self.num_directions, axis=1)]
         for layer in range(self.num_layers):
-            after = []
-            for direction, stream in enumerate(streams):
+            outputs_by_direction = []
+            for direction, layer_input in enumerate(inputs):
                 key = (layer, direction)
-                outputs, states[key] = self.run_layer(direction, layer, stream, states.get(key))
+                outputs, states[key] = self.run_layer(direction, layer, layer_input, states.get(key))
                 if layer and self.lstm.get("use_skip_connections"):
-                    outputs = outputs + stream
-                after.append(outputs)
-            streams = after
-            layers.append(np.concatenate([streams[0], *[s[::-1] for s in streams[1:]]], axis=1))
+                    outputs = outputs + layer_input
+                outputs_by_direction.append(outputs)
+            inputs = outputs_by_direction
+            layers.append(np.concatenate([inputs[0], *[reverse[::-1] for reverse in inputs[1:]]], axis=1))
         return layers, states
 
 
 def mix(layers: list[Array], weights: Array | None = None, gamma: float = 1.0) -> Array:
-    """`gamma * sum_l softmax(weights)_l * layers_l`."""
+    """Return `gamma * sum_l softmax(weights)_l * layers_l`."""
     weights = np.zeros(len(layers)) if weights is None else np.asarray(weights, np.float64)
-    shares = np.exp(weights - weights.max())
-    return gamma * np.einsum("l,lth->th", shares / shares.sum(), np.stack(layers))
+    normed_weights = np.exp(weights - weights.max())
+    return gamma * np.einsum("l,lth->th", normed_weights / normed_weights.sum(), np.stack(layers))

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Python in a fresh process, where `modeling_elmo` can be made impossible to import."""
+"""Python code in a new process, optionally without `modeling_elmo`."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# Installed or not, the package must not be found: only what lies in the model folder may run.
+# Makes the import of the package fail, so that only the code in the model folder can run.
 _BLOCK = """
 import sys
 class Block:
@@ -21,7 +21,7 @@ sys.meta_path.insert(0, Block())
 
 
 def run(code: str, environment: Mapping[str, str] | None = None, without_package: bool = False) -> Any:
-    """Run `code` and return what it leaves in `result`, by way of JSON."""
+    """Run `code` in a new process and return the value of its variable `result`, which must be JSON-serializable."""
     code = f"{_BLOCK if without_package else ''}\n{code}\nimport json\nprint(json.dumps(result))"
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", **(environment or {})}
     process = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
@@ -30,5 +30,5 @@ def run(code: str, environment: Mapping[str, str] | None = None, without_package
 
 
 def with_transformers(folder: Path) -> dict[str, str]:
-    """The environment in which the transformers (and what it needs) in `folder` goes before the installed one."""
+    """Return the environment variables with which the packages in `folder` precede the installed ones."""
     return {"PYTHONPATH": str(folder)}

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Small lively models and what the tests ask of them, shared by all test files."""
+"""Small models with large random weights, and the helpers that all tests share."""
 
 import os
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ SENTENCES = [
 
 
 def tiny_config(**fields: Any) -> ElmoConfig:
-    """A few thousand weights; the clips are low enough to bind."""
+    """Return the configuration of a few thousand weights, with clips low enough to take effect."""
     small = {
         "character_embedding_size": 5,
         "filters": [[1, 4], [2, 6], [3, 9]],
@@ -40,21 +40,21 @@ def tiny_config(**fields: Any) -> ElmoConfig:
     return ElmoConfig(**{**small, **fields})
 
 
-def lively(model: torch.nn.Module, seed: int = 0, std: float = 0.4) -> torch.nn.Module:
-    """Weights so large that a wrong order or a forgotten clip shows far above every tolerance."""
+def randomize_weights(model: torch.nn.Module, seed: int = 0, std: float = 0.4) -> torch.nn.Module:
+    """Set random weights so large that a wrong gate order or a missing clip exceeds every tolerance."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
             if name.endswith(("char_encoder.embeddings.weight", "word_embeddings.weight")):
-                parameter[0] = 0  # no word, no character
+                parameter[0] = 0  # padding
             if name.endswith("gamma"):
                 parameter += 1
     return model.eval()
 
 
 def tiny_model(seed: int = 0, dtype: torch.dtype = torch.float32, **fields: Any) -> ElmoModel:
-    return lively(ElmoModel(tiny_config(**fields)), seed).to(dtype)
+    return randomize_weights(ElmoModel(tiny_config(**fields)), seed).to(dtype)
 
 
 def inputs(
@@ -65,10 +65,10 @@ def inputs(
     return dict(tokenizer(batch, is_split_into_words=True, padding=True, return_tensors="pt", **kwargs))
 
 
-def oracle_of(model: ElmoModel, vocabulary: list[str] | None = None) -> NumpyElmo:
-    """The NumPy oracle with this model's weights, by way of the names of bilm-tf."""
+def build_oracle(model: ElmoModel, vocabulary: list[str] | None = None) -> NumpyElmo:
+    """Return the NumPy oracle with the weights of the model under the names of bilm-tf."""
     config = model.config
-    contents = layouts.Contents(
+    contents = layouts.WeightFileInfo(
         layout=layouts.LAYOUTS[0],
         character_rows=None if vocabulary else 261,
         word_rows=len(vocabulary) if vocabulary else None,
@@ -81,15 +81,15 @@ def oracle_of(model: ElmoModel, vocabulary: list[str] | None = None) -> NumpyElm
         for name, value in model.state_dict().items()
         if name.startswith(("char_encoder.", "word_embeddings.", "layers."))
     }
-    arrays = name_map.from_model(name_map.entries(config, contents), state)
+    arrays = name_map.from_model(name_map.resolve_rules(config, contents), state)
     return NumpyElmo(options.options_from_config(config), arrays, vocabulary)
 
 
 def shared_folder(variable: str, default: str) -> Path:
-    """A folder of reference data that is no part of the project; the test skips where it is missing."""
+    """Return a folder of reference data outside the project. Skip the test if it is missing."""
     folder = Path(os.environ.get(variable, ROOT.parent / "shared" / default))
     if not folder.is_dir():
-        pytest.skip(f"reference data not here: set {variable} to its folder")
+        pytest.skip(f"reference data not found: set {variable} to its folder")
     return folder
 
 

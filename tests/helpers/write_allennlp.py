@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""AllenNLP models with an ELMo inside, as state dicts, written without the package's own table of names."""
+"""AllenNLP models with an ELMo, as state dicts, written independently of the package's table of names."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ CONFIG = {
 
 
 def read_arrays(folder: Path) -> dict[str, np.ndarray]:
-    """The arrays of a checkpoint in HDF5, biases rounded so that adding 1 loses nothing."""
+    """Return the arrays of an HDF5 checkpoint, with biases rounded so that adding 1 is exact."""
     with h5py.File(folder / "lm_weights.hdf5") as file:
         names: list[str] = []
         file.visit(names.append)
@@ -40,7 +40,7 @@ def read_arrays(folder: Path) -> dict[str, np.ndarray]:
 def state_dict(
     arrays: dict[str, np.ndarray], options: dict[str, Any] = OPTIONS, prefix: str = f"{EMBEDDER}_elmo._elmo_lstm."
 ) -> dict[str, torch.Tensor]:
-    """What AllenNLP makes of these arrays (`_ElmoCharacterEncoder._load_weights`, `ElmoLstm.load_weights`)."""
+    """Return AllenNLP's state dict (`_ElmoCharacterEncoder._load_weights`, `ElmoLstm.load_weights`)."""
     tokens, state = "_token_embedder.", {}
     table = arrays["char_embed"]
     state[f"{tokens}_char_embedding_weights"] = np.concatenate([np.zeros_like(table[:1]), table])
@@ -56,15 +56,15 @@ def state_dict(
     cells, size = options["lstm"]["dim"], options["lstm"]["projection_dim"]
     for d, direction in enumerate(("forward", "backward")):
         for layer in range(options["lstm"]["n_layers"]):
-            theirs, ours = f"RNN_{d}/RNN/MultiRNNCell/Cell{layer}/LSTMCell", f"_elmo_lstm.{direction}_layer_{layer}"
+            source, target = f"RNN_{d}/RNN/MultiRNNCell/Cell{layer}/LSTMCell", f"_elmo_lstm.{direction}_layer_{layer}"
             i, j, f, o = (slice(gate * cells, (gate + 1) * cells) for gate in range(4))
             order = np.r_[i, f, j, o]
-            kernel, bias = arrays[f"{theirs}/W_0"], arrays[f"{theirs}/B"].copy()
+            kernel, bias = arrays[f"{source}/W_0"], arrays[f"{source}/B"].copy()
             bias[f] += 1
-            state[f"{ours}.input_linearity.weight"] = kernel[:size, order].T
-            state[f"{ours}.state_linearity.weight"] = kernel[size:, order].T
-            state[f"{ours}.state_linearity.bias"] = bias[order]
-            state[f"{ours}.state_projection.weight"] = arrays[f"{theirs}/W_P_0"].T
+            state[f"{target}.input_linearity.weight"] = kernel[:size, order].T
+            state[f"{target}.state_linearity.weight"] = kernel[size:, order].T
+            state[f"{target}.state_linearity.bias"] = bias[order]
+            state[f"{target}.state_projection.weight"] = arrays[f"{source}/W_P_0"].T
     return {prefix + name: torch.tensor(np.ascontiguousarray(array)) for name, array in state.items()}
 
 
@@ -75,7 +75,7 @@ def mix_state(prefix: str = f"{EMBEDDER}_elmo.", number: int = 0, mix: Any = MIX
 
 
 def tagger_state(arrays: dict[str, np.ndarray], options: dict[str, Any] = OPTIONS) -> dict[str, torch.Tensor]:
-    """A tagger with ELMo, its mix and more of its own."""
+    """Return the state dict of a tagger with ELMo, its scalar mix, and other layers."""
     return {
         **mix_state(mix=(MIX[0][: options["lstm"]["n_layers"] + 1], MIX[1])),
         **state_dict(arrays, options),
@@ -85,7 +85,7 @@ def tagger_state(arrays: dict[str, np.ndarray], options: dict[str, Any] = OPTION
 
 
 def write_archive(folder: Path, options: dict[str, Any] = OPTIONS, **variant: Any) -> dict[str, np.ndarray]:
-    """Write the folder of an archive with `weights.th`, `config.json` and the options below `fta`; its arrays."""
+    """Write an extracted archive with `weights.th`, `config.json`, and options below `fta`. Return its arrays."""
     write_checkpoint(folder / "hdf5", options, **variant)
     arrays = read_arrays(folder / "hdf5")
     (folder / "hdf5" / "lm_weights.hdf5").unlink()

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Random checkpoints in the old format, of any variant, written without the package's own table of names."""
+"""Random checkpoints in bilm-tf's format, of any variant, written independently of the package's table of names."""
 
 import copy
 import json
@@ -28,11 +28,11 @@ OPTIONS: dict[str, Any] = {
     },
 }
 
-USUAL = ("RNN_{d}/RNN/MultiRNNCell/Cell{l}/LSTMCell", "W_0", "B", "W_P_0")
+DEFAULT_CELL = ("RNN_{d}/RNN/MultiRNNCell/Cell{l}/LSTMCell", "W_0", "B", "W_P_0")
 RAW = ("kernel", "bias", "projection/kernel")
-# (names of a cell, of its kernel, bias and projection), layers and directions that the names can tell apart
+# (names of a cell, its kernel, bias, and projection), maximum numbers of layers and directions of these names
 VARIANTS: dict[str, tuple[tuple[str, str, str, str], int, int]] = {
-    "usual": (USUAL, 9, 2),
+    "usual": (DEFAULT_CELL, 9, 2),
     "single layer": (("RNN_{d}/RNN/LSTMCell", "W_0", "B", "W_P_0"), 1, 2),
     "single layer, raw": (("RNN_{d}/rnn/lstm_cell", *RAW), 1, 2),
     "raw": (("RNN_{d}/rnn/multi_rnn_cell/cell_{l}/lstm_cell", *RAW), 9, 2),
@@ -43,8 +43,8 @@ VARIANTS: dict[str, tuple[tuple[str, str, str, str], int, int]] = {
 }
 
 
-def changed(**sections: Any) -> dict[str, Any]:
-    """OPTIONS with some keys replaced: `changed(lstm={"dim": 7}, bidirectional=False)`; `char_cnn=None` removes it."""
+def options_with(**sections: Any) -> dict[str, Any]:
+    """Return OPTIONS with replaced keys, such as `options_with(lstm={"dim": 7}, char_cnn=None)`; None removes a key."""
     options = copy.deepcopy(OPTIONS)
     for key, value in sections.items():
         if isinstance(value, dict):
@@ -67,7 +67,7 @@ def checkpoint_shapes(
     cell_projection: bool | None = None,
     character_projection: bool = True,
 ) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the datasets; the arguments are those of `write_checkpoint`."""
+    """Return names and shapes of the datasets. The arguments are those of `write_checkpoint`."""
     lstm = options["lstm"]
     cells, size = lstm["dim"], lstm["projection_dim"]
     projected = cells > size if cell_projection is None else cell_projection
@@ -100,12 +100,12 @@ def checkpoint_shapes(
 
 
 def random_arrays(options: dict[str, Any], seed: int = 0, **variant: Any) -> dict[str, np.ndarray]:
-    """Lively arrays by their names in the file: of the size at which gates open and close and clips bind.
+    """Return random arrays by dataset name, large enough that gates saturate and clips take effect.
 
     Args:
-        options: as in `options.json`.
-        seed: equal seeds give equal weights.
-        variant: as `checkpoint_shapes` takes it.
+        options: Content of `options.json`.
+        seed: Equal seeds give equal weights.
+        variant: Arguments of `checkpoint_shapes`.
     """
     random = np.random.default_rng(seed)
     arrays = {}
@@ -127,16 +127,16 @@ def write_checkpoint(
     softmax: int = 0,
     **variant: Any,
 ) -> None:
-    """Write `options.json` and `lm_weights.hdf5` (and `vocab.txt` if there are `words`) into `folder`.
+    """Write `options.json` and `lm_weights.hdf5` (and `vocab.txt` if `words` is given) to `folder`.
 
     Args:
-        folder: made if it is not there.
-        options: as in `options.json`; without `char_cnn` it is a word-input model and needs `words`.
-        seed: equal seeds give equal weights.
-        words: the vocabulary of a word-input model.
-        softmax: rows of a softmax in the same file; 0 for none.
+        folder: Folder, created if it does not exist.
+        options: Content of `options.json`. Without `char_cnn`, the model has word inputs and requires `words`.
+        seed: Equal seeds give equal weights.
+        words: Vocabulary of a model with word inputs.
+        softmax: Rows of a softmax in the same file; 0 for none.
         variant: `variant` (a key of VARIANTS), `directions`, `character_rows` (261 or 262), `cell_projection`
-            (default: only where it makes the output smaller) and `character_projection`.
+            (default: only if it reduces the output size), and `character_projection`.
     """
     arrays = random_arrays(options, seed, words=len(words or ()), softmax=softmax, **variant)
     folder = Path(folder)
@@ -149,32 +149,32 @@ def write_checkpoint(
             file.create_dataset(name, data=array)
 
 
-def with_usual_names(arrays: dict[str, Any], variant: str) -> dict[str, Any]:
-    """The arrays of a file of some variant under the names that the oracle knows."""
-    (cell, *leaves), layers, directions = VARIANTS[variant]
+def to_default_names(arrays: dict[str, Any], variant: str) -> dict[str, Any]:
+    """Return the arrays of any variant by the names that the oracle reads."""
+    (cell, *names), layers, directions = VARIANTS[variant]
     renamed = dict(arrays)
     for d in range(directions):
         for layer in range(layers):
-            for leaf, usual in zip(leaves, USUAL[1:], strict=True):
-                name = f"{cell.format(d=d, l=layer)}/{leaf}"
-                if name in arrays:
-                    renamed[f"{USUAL[0].format(d=d, l=layer)}/{usual}"] = arrays[name]
+            for name, default in zip(names, DEFAULT_CELL[1:], strict=True):
+                path = f"{cell.format(d=d, l=layer)}/{name}"
+                if path in arrays:
+                    renamed[f"{DEFAULT_CELL[0].format(d=d, l=layer)}/{default}"] = arrays[path]
     return renamed
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """The bytes of every file under a folder."""
+def read_folder(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of every file in a folder and its subfolders."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def read_datasets(path: str | Path) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
-    """Type, shape and bytes of every dataset, to compare files exactly."""
-    found: dict[str, tuple[str, tuple[int, ...], bytes]] = {}
+    """Return type, shape, and bytes of every dataset, to compare files exactly."""
+    datasets: dict[str, tuple[str, tuple[int, ...], bytes]] = {}
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
-            found[name] = (str(item.dtype), item.shape, item[()].tobytes())
+            datasets[name] = (str(item.dtype), item.shape, item[()].tobytes())
 
     with h5py.File(path) as file:
         file.visititems(visit)
-    return found
+    return datasets

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Random models in the format of ELMoForManyLangs, the function that they compute in NumPy, and the real program."""
+"""Random models in the format of ELMoForManyLangs, a NumPy reference implementation, and the original program."""
 
 import copy
 import json
@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from helpers.converted_model import model_of
+from helpers.converted_model import build_model
 
 from modeling_elmo import ElmoModel, ElmoTokenizer
+from modeling_elmo.conversion.convert import lexicon_tokenizer
 from modeling_elmo.conversion.formats import many_langs
 
 Array = np.ndarray
@@ -31,7 +32,7 @@ ARCHITECTURE: dict[str, Any] = {
     "classifier": {"name": "sampled_softmax", "n_samples": 8},
     "dropout": 0.1,
 }
-LONGEST = "y" * 48  # what is left of a word that is longer
+LONGEST = "y" * 48  # longer words are truncated to this length
 WORDS = [
     "<oov>",
     "<bos>",
@@ -52,8 +53,8 @@ CHARACTERS = [*"thebankyMülr東京20ab", "\u3000", "<bos>", "<eos>", "<oov>", "
 CHARACTERS = list(dict.fromkeys(CHARACTERS))
 
 
-def changed(**sections: Any) -> dict[str, Any]:
-    """ARCHITECTURE with some keys replaced: `changed(token_embedder={"word_dim": 0})`."""
+def architecture_with(**sections: Any) -> dict[str, Any]:
+    """Return ARCHITECTURE with replaced keys: `architecture_with(token_embedder={"word_dim": 0})`."""
     architecture = copy.deepcopy(ARCHITECTURE)
     for key, value in sections.items():
         architecture[key].update(value)
@@ -61,7 +62,7 @@ def changed(**sections: Any) -> dict[str, Any]:
 
 
 def random_state(architecture: dict[str, Any], seed: int = 0) -> tuple[dict[str, Array], dict[str, Array]]:
-    """The arrays of `token_embedder.pkl` and `encoder.pkl`, so large that gates open and close and clips bind."""
+    """Return the arrays of `token_embedder.pkl` and `encoder.pkl`, large enough that gates saturate and clips bind."""
     random = np.random.default_rng(seed)
 
     def draw(*shape: int) -> Array:
@@ -99,13 +100,13 @@ def random_state(architecture: dict[str, Any], seed: int = 0) -> tuple[dict[str,
 
 
 def write_model(folder: Path, architecture: dict[str, Any] = ARCHITECTURE, seed: int = 0, zipped: bool = True) -> None:
-    """A model folder; with `zipped=False` its pickles are in PyTorch's format before 1.6, like the published ones."""
+    """Write a model folder. With `zipped=False`, it has the format before PyTorch 1.6, as the published models."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, arrays in zip(("token_embedder.pkl", "encoder.pkl"), random_state(architecture, seed), strict=True):
         state = {key: torch.from_numpy(array) for key, array in arrays.items()}
         torch.save(state, folder / name, _use_new_zipfile_serialization=zipped)
-    for name, entries_ in (("word.dic", WORDS), ("char.dic", CHARACTERS)):
-        lines = [f"{entry}\t{index}\n" for index, entry in enumerate(entries_)]
+    for name, entries in (("word.dic", WORDS), ("char.dic", CHARACTERS)):
+        lines = [f"{entry}\t{index}\n" for index, entry in enumerate(entries)]
         (folder / name).write_text("".join(lines), encoding="utf-8", newline="\n")
     (folder / "config.json").write_text(json.dumps({"seed": 1, "config_path": "/home/somebody/configs/cnn.json"}))
     (folder / "cnn.json").write_text(json.dumps(architecture))
@@ -116,7 +117,7 @@ def sigmoid(x: Array) -> Array:
 
 
 class NumpyManyLangs:
-    """The original's function in float64, one word at a time, from its own arrays."""
+    """Reference implementation in float64, one word at a time, on the original arrays."""
 
     def __init__(self, architecture: dict[str, Any], seed: int = 0) -> None:
         self.encoder, self.embedder = architecture["encoder"], architecture["token_embedder"]
@@ -172,7 +173,7 @@ class NumpyManyLangs:
         return np.stack(outputs)
 
     def run(self, words: Sequence[str]) -> Array:
-        """All layers of a sentence without its boundaries, [L + 1, T, 2P]."""
+        """Return all layers of a sentence without its boundaries, [layers + 1, words, 2 * projection_size]."""
         vectors = np.stack([self.word_vector(word) for word in ["<bos>", *words, "<eos>"]])
         layers = [np.concatenate([vectors, vectors], axis=1)]
         streams = [vectors, vectors[::-1]]
@@ -186,12 +187,12 @@ class NumpyManyLangs:
         return np.stack(layers)[:, 1:-1]
 
 
-def opened_model(folder: Path) -> tuple[ElmoModel, ElmoTokenizer]:
-    """The model and tokenizer of a folder, as `convert` makes them."""
+def open_model(folder: Path) -> tuple[ElmoModel, ElmoTokenizer]:
+    """Return model and tokenizer of a folder, as `convert` builds them."""
     opened = many_langs.open_checkpoint(folder)
-    model = model_of(opened)
+    model = build_model(opened)
     width = model.config.max_characters_per_token
-    tokenizer = many_langs.lexicon_tokenizer(opened.lexicon, splitter="whitespace", max_characters_per_token=width)
+    tokenizer = lexicon_tokenizer(opened.lexicon, splitter="whitespace", max_characters_per_token=width)
     return model, tokenizer
 
 
@@ -206,7 +207,7 @@ numpy.savez(out, *layers)
 
 
 def run_package(python: str, folder: Path, sentences: Sequence[Sequence[str]], out: Path) -> list[Array]:
-    """What ELMoForManyLangs itself gives for one batch: [L + 1, T, 2P] a sentence."""
+    """Return the vectors of ELMoForManyLangs for one batch: [layers + 1, words, 2 * projection_size] per sentence."""
     command = [python, "-c", _PROGRAM, str(folder), json.dumps(sentences), str(out)]
     process = subprocess.run(command, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr[-2000:]

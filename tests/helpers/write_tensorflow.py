@@ -1,7 +1,7 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Random TensorFlow checkpoints in the forms of bilm-tf's training, of TF Hub and of Spark NLP, and what they hold.
+"""Random TensorFlow checkpoints in the formats of bilm-tf's training, TF Hub, and Spark NLP, compared with the oracle.
 
-The arrays are made under bilm-tf's HDF5 names, which the oracle knows; here they get the names of the other formats.
+The arrays have bilm-tf's HDF5 names, which the oracle reads. The functions of this module rename them for each format.
 """
 
 import json
@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.converted_model import model_of
+from helpers.converted_model import build_model
 from helpers.oracle import Array, NumpyElmo, mix
 from helpers.small_models import inputs
 from helpers.tolerances import ORACLE
-from helpers.write_checkpoint import with_usual_names
+from helpers.write_checkpoint import to_default_names
 
 from modeling_elmo import ElmoTokenizer
-from modeling_elmo.conversion.formats.base import Opened
+from modeling_elmo.conversion.formats.base import OpenCheckpoint
 
 SENTENCES = [["the", "bank", "of", "the", "Themse"], ["<UNK>"], []]
 SPARK_METADATA = {
@@ -37,7 +37,7 @@ def tensorflow() -> Any:
 
 
 def write_bundle(prefix: Path, arrays: dict[str, Any]) -> None:
-    """`PREFIX.index` and `PREFIX.data-00000-of-00001`, by the operation that TensorFlow's savers call."""
+    """Write `PREFIX.index` and `PREFIX.data-00000-of-00001` with the operation that TensorFlow's savers call."""
     prefix.parent.mkdir(parents=True, exist_ok=True)
     tensorflow().raw_ops.SaveV2(
         prefix=str(prefix),
@@ -48,14 +48,14 @@ def write_bundle(prefix: Path, arrays: dict[str, Any]) -> None:
 
 
 def training_variables(arrays: dict[str, Array]) -> dict[str, Any]:
-    """All that bilm-tf's training program saves."""
+    """Return all variables that bilm-tf's training program saves."""
     variables: dict[str, Any] = {f"lm/{name}": array for name, array in arrays.items()}
     variables |= {f"{name}/Adagrad": np.ones_like(array) for name, array in variables.items()}
     return {**variables, "global_step": np.int64(935588), "train_perplexity": np.float32(39.0)}
 
 
 def write_training(folder: Path, options: dict[str, Any], arrays: dict[str, Array], step: int = 7) -> Path:
-    """A folder as bilm-tf's training leaves it; returns the checkpoint's prefix."""
+    """Write the output folder of bilm-tf's training and return the checkpoint's prefix."""
     prefix = folder / f"model.ckpt-{step}"
     write_bundle(prefix, training_variables(arrays))
     (folder / "options.json").write_text(json.dumps(options), encoding="utf-8")
@@ -65,7 +65,7 @@ def write_training(folder: Path, options: dict[str, Any], arrays: dict[str, Arra
 
 
 def hub_variables(arrays: dict[str, Array], module: str = "") -> dict[str, Any]:
-    """The names of google/elmo, without its scalar mix."""
+    """Return the variables of google/elmo, without its scalar mix."""
     leaves = {"W_0": "kernel", "B": "bias", "W_P_0": "projection/kernel"}
 
     def name(old: str) -> str:
@@ -77,36 +77,40 @@ def hub_variables(arrays: dict[str, Array], module: str = "") -> dict[str, Any]:
 
 def write_hub(folder: Path, variables: dict[str, Any]) -> None:
     write_bundle(folder / "variables" / "variables", variables)
-    (folder / "saved_model.pb").write_bytes(b"a graph, which nobody reads")
+    (folder / "saved_model.pb").write_bytes(b"a graph, which is not read")
     (folder / "tfhub_module.pb").write_bytes(b"\x08\x03")
 
 
 def write_spark(folder: Path, variables: dict[str, Any]) -> None:
-    """A saved stage of Spark NLP."""
+    """Write a saved stage of Spark NLP."""
     parts = folder.parent / f"{folder.name} parts"
     write_bundle(parts / "variables", variables)
     (folder / "metadata").mkdir(parents=True)
     (folder / "metadata" / "part-00000").write_text(json.dumps(SPARK_METADATA) + "\n", encoding="utf-8")
     (folder / "metadata" / "_SUCCESS").touch()
     with zipfile.ZipFile(folder / "elmo_tensorflow", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("saved_model.pb", b"a graph, which nobody reads")
+        archive.writestr("saved_model.pb", b"a graph, which is not read")
         for path in sorted(parts.iterdir()):
             archive.write(path, path.name)
             path.unlink()
     parts.rmdir()
 
 
-def agrees_with_the_oracle(
-    opened: Opened, options: dict[str, Any], arrays: dict[str, Array], variant: str = "usual", boundaries: bool = True
+def assert_matches_oracle(
+    opened: OpenCheckpoint,
+    options: dict[str, Any],
+    arrays: dict[str, Array],
+    variant: str = "usual",
+    boundaries: bool = True,
 ) -> None:
-    """The model made of `opened` computes what the oracle does from these options and arrays."""
-    model = model_of(opened, torch.float64)
+    """Assert that the model computes the same vectors as the oracle with these options and arrays."""
+    model = build_model(opened, torch.float64)
     tokenizer = ElmoTokenizer(max_characters_per_token=model.config.max_characters_per_token)
     if opened.words:
         tokenizer = ElmoTokenizer(vocab_file=str(opened.files["vocab"].path))
     with torch.inference_mode():
         output = model(**inputs(SENTENCES, tokenizer), output_hidden_states=True)
-    oracle = NumpyElmo(options, with_usual_names(arrays, variant), opened.words)
+    oracle = NumpyElmo(options, to_default_names(arrays, variant), opened.words)
     for row, words in enumerate(SENTENCES):
         if not words and not boundaries:
             continue
@@ -117,14 +121,3 @@ def agrees_with_the_oracle(
         for weights, gamma in opened.scalar_mixes:
             expected = mix(layers, weights, gamma)
             np.testing.assert_allclose(output.last_hidden_state[row, : len(words)], expected, rtol=0, atol=ORACLE)
-
-
-def refused(action: Any, *parts: str, error: type[Exception] = ValueError) -> None:
-    """One sentence with these parts."""
-    with pytest.raises(error) as caught:
-        action()
-    message = str(caught.value)
-    for part in parts:
-        assert part in message
-    assert "\n" not in message
-    assert message.endswith(".")

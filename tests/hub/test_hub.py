@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Hub ids, revisions, the cache and uploads, through the real client against a local stand-in of the Hub."""
+"""Hub ids, revisions, the cache, and uploads, with the real client and a local stub of the Hub."""
 
 from pathlib import Path
 
@@ -21,23 +21,24 @@ with torch.no_grad():
 """
 
 
-def files(folder: Path, seed: int) -> dict[str, bytes]:
+def model_files(folder: Path, seed: int) -> dict[str, bytes]:
     tiny_model(seed=seed).save_pretrained(folder)
     ElmoTokenizer().save_pretrained(folder)
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-def downloads(hub: HubServer) -> int:
+def num_downloads(hub: HubServer) -> int:
     return sum(method == "GET" and path.endswith("/model.safetensors") for method, path in hub.requests)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("remote", [False, True], ids=["package", "remote code"])
 def test_load_by_id_and_revision_and_again_offline(remote: bool, tmp_path: Path) -> None:
     imports = "" if remote else "import modeling_elmo"
     trust = "trust_remote_code=True" if remote else ""
     with HubServer() as hub:
-        old = hub.commit("org/elmo", files(tmp_path / "old", seed=1))
-        hub.commit("org/elmo", files(tmp_path / "new", seed=2))
+        old = hub.commit("org/elmo", model_files(tmp_path / "old", seed=1))
+        hub.commit("org/elmo", model_files(tmp_path / "new", seed=2))
         online = {**hub.environment(tmp_path / "cache"), "HF_HUB_OFFLINE": "0"}
 
         def load(arguments: str, environment: dict[str, str]) -> float:
@@ -45,17 +46,18 @@ def test_load_by_id_and_revision_and_again_offline(remote: bool, tmp_path: Path)
             return run(code, environment, without_package=remote)
 
         newest = load("", online)
-        assert downloads(hub) == 1
+        assert num_downloads(hub) == 1
         assert load("", online) == newest
-        assert downloads(hub) == 1, "the second time it is in the cache"
+        assert num_downloads(hub) == 1, "the second load reads the cache"
         pinned = load(f"revision={old!r}", online)
         assert pinned != newest
-        assert downloads(hub) == 2
+        assert num_downloads(hub) == 2
         offline = {**online, "HF_HUB_OFFLINE": "1"}
     assert load("", offline) == newest
     assert load(f"revision={old!r}", offline) == pinned
 
 
+@pytest.mark.slow
 def test_push_to_hub(tmp_path: Path) -> None:
     code = """
 import torch

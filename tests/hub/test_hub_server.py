@@ -1,4 +1,4 @@
-"""The stand-in for the Hub answers the real ``huggingface_hub`` client as the Hub does."""
+"""The stub of the Hub answers the real ``huggingface_hub`` client as the Hub does."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def hub() -> Iterator[HubServer]:
         yield server
 
 
-def client(environment: dict[str, str], script: str) -> Any:
-    """Run ``script`` with the client's names imported; it leaves its answer in ``result``."""
+def run_client(environment: dict[str, str], script: str) -> Any:
+    """Run ``script`` with the names of the client imported, and return the value of its variable ``result``."""
     script = f"import json\nfrom huggingface_hub import *\n{script}\nprint(json.dumps(result))"
     run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
@@ -35,7 +35,7 @@ def test_a_folder_goes_up_and_comes_back(hub: HubServer, tmp_path: Path) -> None
     (folder / "config.json").write_text("{}")
     (folder / "README.md").write_text("---\nlicense: mit\n---\n# A model\n")
     (folder / "sub" / "model.safetensors").write_bytes(WEIGHTS)
-    uploaded = client(
+    uploaded = run_client(
         hub.environment(tmp_path / "writer"),
         f"""
 name = create_repo("tiny").repo_id
@@ -61,7 +61,7 @@ result["branch"] = list_repo_files(name, revision="refs/pr/1")
     assert uploaded["branch"] == [".gitattributes", "README.md", "config.json"]
     assert hub.files(name)["sub/model.safetensors"] == WEIGHTS
     assert hub.files(name, first)["config.json"] == b"{}"
-    assert sum(method == "PUT" for method, _ in hub.requests) == 1  # the weights, and they alone, went by LFS
+    assert sum(method == "PUT" for method, _ in hub.requests) == 1  # LFS uploads the weights only
 
     reader = hub.environment(tmp_path / "reader")
     read = f"""
@@ -73,14 +73,14 @@ result["weights"] = (snapshot / "sub" / "model.safetensors").read_bytes().hex()
 """
     expected = {"commit": second, "configs": ["[1]", "{}", "{}"], "weights": WEIGHTS.hex()}
     weights = ("GET", f"/{name}/resolve/{second}/sub/model.safetensors")
-    assert client(reader, read) == expected
+    assert run_client(reader, read) == expected
     assert hub.requests.count(weights) == 1
-    assert client(reader, read) == expected
+    assert run_client(reader, read) == expected
     assert hub.requests.count(weights) == 1
 
     hub.close()
     seen = len(hub.requests)
-    assert client(reader | {"HF_HUB_OFFLINE": "1"}, read) == expected
+    assert run_client(reader | {"HF_HUB_OFFLINE": "1"}, read) == expected
     assert len(hub.requests) == seen
 
 
@@ -92,14 +92,14 @@ def test_a_commit_on_the_server_is_downloaded_from_its_branch(hub: HubServer, tm
 result = [open(hf_hub_download("org/name", "a.txt", revision=r)).read() for r in (None, "dev")]
 result.append(list_repo_files("org/name", revision="dev"))
 """
-    assert client(hub.environment(tmp_path), read) == ["1", "3", ["a.txt"]]
+    assert run_client(hub.environment(tmp_path), read) == ["1", "3", ["a.txt"]]
     assert ("GET", "/org/name/resolve/dev/a.txt") in hub.requests
     assert hub.files("org/name", branch) == {"a.txt": b"3"}
 
 
-def test_what_is_missing_or_refused_raises_the_client_s_own_errors(hub: HubServer, tmp_path: Path) -> None:
+def test_missing_and_rejected_requests_raise_the_errors_of_the_client(hub: HubServer, tmp_path: Path) -> None:
     head = hub.commit("org/name", {"a.txt": b"1"})
-    raised = client(
+    raised = run_client(
         hub.environment(tmp_path),
         """
 def error(function, *arguments, **keywords):
@@ -124,10 +124,10 @@ result = dict(
 )
 """,
     )
-    assert [path.name for path in tmp_path.rglob(".no_exist/*/*")] == ["none.txt"]  # the client remembers
+    assert [path.name for path in tmp_path.rglob(".no_exist/*/*")] == ["none.txt"]  # the client caches this
     kinds = {key: (names[0] if names else None, status) for key, (names, status) in raised.items()}
     entry = kinds.pop("entry")
-    assert entry[0] in ("RemoteEntryNotFoundError", "EntryNotFoundError")  # as the client's version calls it
+    assert entry[0] in ("RemoteEntryNotFoundError", "EntryNotFoundError")  # depends on the version of the client
     assert entry[1] == 404
     assert kinds == {
         "repo": ("RepositoryNotFoundError", 404),

@@ -1,12 +1,12 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""PEFT's adapters on ELMo: each reaches the outputs and gets gradients, though fast paths read weights themselves."""
+"""PEFT adapters on ELMo: each changes the outputs and gets gradients, although fast paths read weights directly."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from helpers.small_models import SENTENCES, inputs, lively, max_difference, tiny_config
+from helpers.small_models import SENTENCES, inputs, max_difference, randomize_weights, tiny_config
 from helpers.tolerances import SAME_BATCH
 from torch import Tensor
 from transformers import Trainer, TrainingArguments
@@ -14,7 +14,7 @@ from transformers import Trainer, TrainingArguments
 from modeling_elmo import ElmoForPreTraining, ElmoForSequenceClassification, ElmoForTokenClassification, ElmoTokenizer
 
 peft = pytest.importorskip("peft", reason="adapters need the package peft")
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # peft's own
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # raised by peft
 
 BATCH = inputs(SENTENCES)
 LABELS = torch.zeros(BATCH["attention_mask"].shape, dtype=torch.long)
@@ -23,7 +23,7 @@ EVERY_LINEAR = [*LSTM, "carry", "transform", "projection"]
 
 
 def tagger(**fields: Any) -> Any:
-    return lively(ElmoForTokenClassification(tiny_config(num_labels=3, **fields)))
+    return randomize_weights(ElmoForTokenClassification(tiny_config(num_labels=3, **fields)))
 
 
 def lora(targets: Any, **options: Any) -> Any:
@@ -36,12 +36,12 @@ def logits(model: Any) -> Tensor:
 
 
 def adapters(model: Any) -> dict[str, torch.nn.Parameter]:
-    """What an adapter added; PEFT trains the classifier too."""
+    """Return the parameters of the adapter. PEFT also trains the classifier."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad and "classifier" not in name}
 
 
 @torch.no_grad()
-def shake(parameters: Any, seed: int = 1) -> None:
+def perturb(parameters: Any, seed: int = 1) -> None:
     generator = torch.Generator().manual_seed(seed)
     for parameter in parameters:
         parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
@@ -62,34 +62,34 @@ def shake(parameters: Any, seed: int = 1) -> None:
         ),
     ],
 )
-def test_every_number_of_an_adapter_counts_and_learns(config: Any, tmp_path: Path) -> None:
+def test_every_parameter_of_an_adapter_has_an_effect_and_a_gradient(config: Any, tmp_path: Path) -> None:
     plain = logits(tagger())
     model = peft.get_peft_model(tagger(), config)
     assert max_difference(logits(model), plain) <= 10 * SAME_BATCH, "an untrained adapter changes nothing"
     added = adapters(model)
     assert added
-    shake(added.values())
+    perturb(added.values())
     changed = logits(model)
     assert max_difference(changed, plain) > 0.01
     for name, parameter in added.items():
-        kept = parameter.detach().clone()
-        shake([parameter], seed=2)
+        original = parameter.detach().clone()
+        perturb([parameter], seed=2)
         assert max_difference(logits(model), changed) > 1e-4, f"{name} does not reach the outputs"
         with torch.no_grad():
-            parameter.copy_(kept)
+            parameter.copy_(original)
     model.eval()(**BATCH, labels=LABELS).loss.backward()
-    silent = [name for name, parameter in added.items() if parameter.grad is None or not parameter.grad.any()]
-    assert silent == []
+    without_gradient = [name for name, parameter in added.items() if parameter.grad is None or not parameter.grad.any()]
+    assert without_gradient == []
 
     model.save_pretrained(tmp_path)
     loaded = peft.PeftModel.from_pretrained(tagger(), tmp_path)
     assert max_difference(logits(loaded), changed) <= 10 * SAME_BATCH
 
 
-def test_switching_and_merging_are_seen_by_what_was_packed_before() -> None:
+def test_disabling_and_merging_update_prepacked_weights() -> None:
     model = peft.get_peft_model(tagger(), lora(EVERY_LINEAR))
     plain = logits(model)
-    shake(adapters(model).values())
+    perturb(adapters(model).values())
     changed = logits(model)
     assert max_difference(changed, plain) > 0.01
     close = 100 * SAME_BATCH  # weights plus their update, rounded once more
@@ -102,38 +102,40 @@ def test_switching_and_merging_are_seen_by_what_was_packed_before() -> None:
     assert max_difference(logits(model.merge_and_unload()), changed) <= close
 
 
-def test_dropout_on_an_adapter_leaves_its_mean_alone() -> None:
-    """The recurrence reads an adapted matrix once a batch, so the dropout is one mask for all words."""
+def test_dropout_on_an_adapter_preserves_the_mean() -> None:
+    """The LSTM reads an adapted weight once per batch, so all words share one dropout mask."""
     model = peft.get_peft_model(tagger(classifier_dropout=0.0), lora(["state_projection"], lora_dropout=0.5))
-    shake(adapters(model).values())
+    perturb(adapters(model).values())
     layer = model.base_model.model.elmo.layers[0].directions[0]
-    exact = layer.eval().weights(torch.zeros(1)).projection
+    exact = layer.eval().weights(torch.zeros(1))[3]
     layer.train()
     torch.manual_seed(0)
-    draws = torch.stack([layer.weights(torch.zeros(1)).projection.detach() for _ in range(400)])
+    draws = torch.stack([layer.weights(torch.zeros(1))[3].detach() for _ in range(400)])
     assert draws.std(0).max() > 0.05
     assert (draws.mean(0) - exact).abs().max() < 5 * draws.std(0).max() / 20
 
 
 def test_all_linear_layers_of_a_sentence_classifier() -> None:
-    model = lively(ElmoForSequenceClassification(tiny_config(num_labels=3)))
+    model = randomize_weights(ElmoForSequenceClassification(tiny_config(num_labels=3)))
     adapted = peft.get_peft_model(model, lora("all-linear", task_type="SEQ_CLS"))
     targets = {name.split(".lora_")[0].rsplit(".", 1)[-1] for name in adapters(adapted)}
     assert targets == set(EVERY_LINEAR)
     plain = logits(adapted)
-    shake(adapters(adapted).values())
+    perturb(adapters(adapted).values())
     assert max_difference(logits(adapted), plain) > 0.01
 
 
-def test_a_bias_that_the_recurrence_would_leave_out_is_refused() -> None:
+def test_a_bias_that_the_lstm_does_not_apply_raises() -> None:
     model = peft.get_peft_model(tagger(), lora(["state_projection"], lora_bias=True))
-    with pytest.raises(ValueError, match=r"state_projection must have no bias.*; got 'lora_B.default.bias'"):
+    with pytest.raises(
+        ValueError, match=r"Expected `state_projection` without a bias, got 'lora_B\.default\.bias'\. The LSTM"
+    ):
         model(**BATCH)
 
 
 def language_model(softmax: str) -> Any:
-    config = tiny_config(word_vocab_size=20, softmax=softmax, num_sampled_words=5, adaptive_softmax_div_value=2.0)
-    model = lively(ElmoForPreTraining(config))
+    config = tiny_config(word_vocab_size=20, softmax_type=softmax, num_sampled_words=5, adaptive_softmax_div_value=2.0)
+    model = randomize_weights(ElmoForPreTraining(config))
     return peft.get_peft_model(
         model, peft.LoraConfig(r=2, target_modules=r"softmax\.(linear|adaptive\.(head|tail\.\d\.\d))")
     )
@@ -142,14 +144,14 @@ def language_model(softmax: str) -> Any:
 @pytest.mark.parametrize("softmax", ["full", "adaptive"])
 def test_adapters_on_the_softmax_learn(softmax: str) -> None:
     model = language_model(softmax)
-    shake(adapters(model).values())
+    perturb(adapters(model).values())
     labels = torch.arange(LABELS.numel()).view(LABELS.shape) % 20
     model.train()(**BATCH, labels=labels).loss.backward()
     assert [name for name, parameter in adapters(model).items() if not parameter.grad.any()] == []
 
 
 def test_an_adapter_on_a_sampled_softmax_is_refused() -> None:
-    with pytest.raises(ValueError, match="softmax must be 'full' or 'adaptive' to train an adapter"):
+    with pytest.raises(ValueError, match=r"Cannot train an adapter on `softmax.linear` with softmax_type 'sampled'"):
         language_model("sampled").train()(**BATCH, labels=LABELS)
 
 

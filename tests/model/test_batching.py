@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""A sentence's vectors do not depend on its neighbours, the padding, the order or the run."""
+"""The vectors of a sentence do not depend on other sentences, padding, order, or run."""
 
 import random
 
@@ -30,9 +30,9 @@ WORDS = [
 ]
 
 
-def sentences(count: int, longest: int, seed: int = 0) -> list[list[str]]:
-    chance = random.Random(seed)
-    return [chance.choices(WORDS, k=chance.randint(0, longest)) for _ in range(count)]
+def sentences(count: int, max_length: int, seed: int = 0) -> list[list[str]]:
+    rng = random.Random(seed)
+    return [rng.choices(WORDS, k=rng.randint(0, max_length)) for _ in range(count)]
 
 
 def vectors(model: ElmoModel, batch: list[list[str]], side: str = "right") -> list[torch.Tensor]:
@@ -50,12 +50,13 @@ def test_batch_size_side_and_order_do_not_matter(size: int, side: str) -> None:
     alone = [vectors(model, [words])[0] for words in corpus]
     order = random.Random(size).sample(range(64), 64)
     for start in range(0, 64, size):
-        chosen = order[start : start + size]
-        together = vectors(model, [corpus[index] for index in chosen], side)
-        for index, got in zip(chosen, together, strict=True):
+        indices = order[start : start + size]
+        together = vectors(model, [corpus[index] for index in indices], side)
+        for index, got in zip(indices, together, strict=True):
             assert max_difference(got, alone[index]) <= BATCHING_SMALL
 
 
+@pytest.mark.slow
 def test_original_size() -> None:
     torch.manual_seed(0)
     model = ElmoModel(ElmoConfig.from_preset("original")).eval()
@@ -72,8 +73,8 @@ def test_two_runs_are_bit_identical() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_padding_may_stand_anywhere() -> None:
-    """Gaps, rows without words, surplus columns: only the order of the words counts."""
+def test_padding_may_have_any_position() -> None:
+    """Only the order of the words matters, not gaps, empty rows, or extra columns."""
     model = tiny_model()
     ids = ElmoTokenizer()([["a", "bank", "of", "sand"]], is_split_into_words=True, return_tensors="pt")["input_ids"]
     expected = model(ids)[0][0]
@@ -85,7 +86,7 @@ def test_padding_may_stand_anywhere() -> None:
     assert not output[1, [1, 2, 5, 6, 8]].any()
 
 
-def test_the_mask_takes_words_out() -> None:
+def test_the_mask_removes_words() -> None:
     model = tiny_model()
     batch = inputs([["a", "bank", "of", "sand"]])
     batch["attention_mask"][0, 1] = 0
@@ -103,14 +104,14 @@ def test_a_batch_without_words() -> None:
         output = model(**batch, output_hidden_states=True, return_states=True)
         assert output[0].shape == shape
         assert not output[0].any()
-        assert output.states.hidden.abs().min() > 0, "an empty sentence still has its boundaries"
-    nothing = model(torch.zeros(0, 4, 50, dtype=torch.long), return_states=True)
-    assert nothing[0].shape == (0, 4, 16)
-    assert nothing.states.cell.shape == (0, 2, 2, 12)
+        assert output.states.hidden.abs().min() > 0, "an empty sentence has boundaries"
+    output = model(torch.zeros(0, 4, 50, dtype=torch.long), return_states=True)
+    assert output[0].shape == (0, 4, 16)
+    assert output.states.cell.shape == (0, 2, 2, 12)
 
 
 def test_repeated_words_and_gradients() -> None:
-    """Each distinct word is encoded once; its gradient is the sum over where it stands."""
+    """Each distinct word is encoded once. Its gradient is the sum over its positions."""
     gradients = []
     for batch in ([["the", "the", "bank"]], [["the", "the", "bank"], ["the", "the", "bank"]]):
         model = tiny_model()

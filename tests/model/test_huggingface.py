@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Auto classes, saved folders, remote code, pipelines, datasets: ELMo as any other model of the Hub."""
+"""Auto classes, saved folders, remote code, pipelines, and datasets."""
 
 import json
 import sys
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from common.fetch import OLDEST, cache_folder, oldest_folder
 from datasets import Dataset
+from fetch import OLDEST, cache_folder, oldest_folder
 from helpers.run_python import run, with_transformers
 from helpers.small_models import inputs, max_difference, tiny_config, tiny_model
 from helpers.tolerances import SAME_BATCH
@@ -22,8 +22,8 @@ from modeling_elmo import ElmoConfig, ElmoModel, ElmoTokenizer
 TEXTS = ["The bank of the river.", "", "It wasn't (Reuters) in the U.S. yesterday."]
 PACKAGE = Path(modeling_elmo.__file__).parent / "model"
 _NAMES = (
-    "alphabet character_encoder configuration initialization layers linear lstm lstm_cpu lstm_ops lstm_triton modeling "
-    "packing pipelines softmax splitting tokenization word_cache"
+    "alphabet character_encoder configuration initialization layers linear lstm lstm_common lstm_cpu lstm_ops "
+    "lstm_triton modeling packing pipelines softmax splitting tokenization word_cache"
 )
 REMOTE_CODE = {f"{name}_elmo.py" for name in _NAMES.split()}
 
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def vectors(folder: Path) -> list[list[list[float]]]:
-    """What a program without any ELMo of its own gets."""
+    """Compute vectors with the Auto classes only."""
     model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     with torch.no_grad():
         return model(**tokenizer(TEXTS, padding=True, return_tensors="pt"))[0].tolist()
@@ -78,8 +78,8 @@ def test_a_saved_folder_is_complete(folder: Path) -> None:
         assert set(file.keys()) == set(tiny_model().state_dict())
 
 
-def test_every_file_for_the_hub_imports_only_its_like() -> None:
-    """transformers finds remote code by `from .x import y`; anything else breaks on somebody's machine."""
+def test_remote_code_imports_only_remote_code() -> None:
+    """transformers finds the files of remote code by `from .x import y` only."""
     for path in PACKAGE.glob("*_elmo.py"):
         assert path.name in REMOTE_CODE
         for line in path.read_text().splitlines():
@@ -94,7 +94,7 @@ def test_every_file_for_the_hub_imports_only_its_like() -> None:
                     assert origin.split(".")[0] in known, line
 
 
-def test_saving_what_was_loaded_changes_nothing(folder: Path, tmp_path: Path) -> None:
+def test_saving_a_loaded_model_changes_nothing(folder: Path, tmp_path: Path) -> None:
     AutoModel.from_pretrained(folder).save_pretrained(tmp_path)
     for name in ("config.json", "model.safetensors"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
@@ -106,21 +106,24 @@ def test_overrides_when_loading(folder: Path) -> None:
     )
     assert model.dtype == torch.bfloat16
     assert len(model.scalar_mixes) == 2
-    assert torch.equal(model.scalar_mixes[1].gamma.float(), torch.ones(1)), "a mix that the file lacks starts untrained"
+    assert torch.equal(model.scalar_mixes[1].gamma.float(), torch.ones(1)), (
+        "a mix that the file does not contain is untrained"
+    )
     assert model(**inputs([["a"]]))[0].shape == (1, 1, 8)
 
 
 # ---------------------------------------------------------------- remote code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["installed", "oldest"])
-def test_remote_code_where_the_package_is_not_installed(version: str, folder: Path, tmp_path: Path) -> None:
+def test_remote_code_without_the_package(version: str, folder: Path, tmp_path: Path) -> None:
     environment = {"HF_HOME": str(tmp_path / "cache")}
     expected = transformers.__version__
     if version == "oldest":
         other = oldest_folder(cache_folder())
         if not other.is_dir():
-            pytest.skip("needs the network once: python tests/common/fetch.py --oldest")
+            pytest.skip("The oldest transformers is missing from the cache. Run: python tests/fetch.py")
         environment |= with_transformers(other)
         expected = OLDEST[0].partition("==")[2]
     code = f"""
@@ -181,20 +184,20 @@ def test_feature_extraction_pipeline(layer: str, folder: Path) -> None:
     pipe = pipeline("feature-extraction", model=model, tokenizer=tokenizer)
     with torch.no_grad():
         expected = [model.eval()(**tokenizer(text, return_tensors="pt"))[0] for text in TEXTS]
-    one = pipe(TEXTS[0])
-    assert max_difference(torch.tensor(one), expected[0]) <= SAME_BATCH
-    for many in (pipe(TEXTS), pipe(text for text in TEXTS)):
-        for got, want in zip(many, expected, strict=True):
+    single = pipe(TEXTS[0])
+    assert max_difference(torch.tensor(single), expected[0]) <= SAME_BATCH
+    for outputs in (pipe(TEXTS), pipe(text for text in TEXTS)):
+        for got, want in zip(outputs, expected, strict=True):
             assert max_difference(torch.tensor(got).reshape(want.shape), want) <= SAME_BATCH
     for side in ("left", "right"):
         tokenizer.padding_side = side
-        # transformers' collator cannot put an empty text to the right of its padding.
+        # The collator of transformers cannot pad an empty text on the left.
         batches = [(text, want) for text, want in zip(TEXTS, expected, strict=True) if text or side == "right"]
         for got, (_, want) in zip(pipe([text for text, _ in batches], batch_size=2), batches, strict=True):
-            row = torch.tensor(got)[0]  # rows of a batch come back padded: transformers' pipelines are like that
+            row = torch.tensor(got)[0]  # pipelines return padded rows
             words = want.shape[1]
-            inside = row[len(row) - words :] if side == "left" else row[:words]
-            assert max_difference(inside, want[0]) <= SAME_BATCH
+            vectors = row[len(row) - words :] if side == "left" else row[:words]
+            assert max_difference(vectors, want[0]) <= SAME_BATCH
     split = pipe([["The", "bank"]], tokenize_kwargs={"is_split_into_words": True})
     assert len(split[0][0]) == 2
 
@@ -244,6 +247,7 @@ def test_datasets_map(folder: Path) -> None:
     assert max_difference(mapped["elmo"][:], torch.tensor(vectors(folder))) <= SAME_BATCH
 
 
+@pytest.mark.slow
 def test_fingerprints_of_mapped_functions_are_stable(folder: Path, tmp_path: Path) -> None:
     environment = {"HF_HOME": str(tmp_path), "HF_DATASETS_CACHE": str(tmp_path / "datasets")}
     code = _MAP.format(folder=str(folder), texts=TEXTS)
@@ -253,7 +257,7 @@ def test_fingerprints_of_mapped_functions_are_stable(folder: Path, tmp_path: Pat
     assert first["lengths"] == [6, 0, 11]
 
 
-def test_given_mix_parameters_replace_the_saved_ones(folder: Path) -> None:
+def test_mix_parameters_override_the_saved_ones(folder: Path) -> None:
     model = ElmoModel.from_pretrained(folder, scalar_mix_parameters=[0.0, 1.0, -2.0])
     assert model.scalar_mixes[0].weights.tolist() == [0.0, 1.0, -2.0]
     saved = ElmoModel.from_pretrained(folder)

@@ -1,24 +1,28 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The recurrence for GPUs: on one where there is one, and in Triton's interpreter where triton can be imported."""
+"""The Triton LSTM: on a GPU if there is one, and in Triton's interpreter if triton can be imported."""
 
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers.lstm_problem import leaves, outputs_and_gradients, problem, with_tensors
 from helpers.run_python import run
 from helpers.small_models import ROOT, SENTENCES, inputs, max_difference, tiny_model
 from helpers.tolerances import BFLOAT16, FLOAT16, PACKED, SAME_BATCH
 
 from modeling_elmo.model import lstm_triton_elmo
-from modeling_elmo.model.lstm_elmo import IMPLEMENTATIONS, LstmOptions, LstmWeights, projected_lstm
+from modeling_elmo.model.lstm_elmo import IMPLEMENTATIONS, projected_lstm
 
 needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="triton cannot be imported")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
-TOLERANCES = {"float32": PACKED, "bfloat16": BFLOAT16, "float16": FLOAT16}
-RAGGED = [5, 5, 4, 4, 4, 2, 1, 1, 1]
+triton = partial(projected_lstm, implementation="triton")
+eager = partial(projected_lstm, implementation="eager")
+
+TOLERANCES = {torch.float32: PACKED, torch.bfloat16: BFLOAT16, torch.float16: FLOAT16}
 CASES: dict[str, dict[str, Any]] = {
     "ragged": {},
     "no clips": {"clips": (None, None)},
@@ -26,83 +30,31 @@ CASES: dict[str, dict[str, Any]] = {
     "projection clip": {"clips": (None, 0.5)},
     "no projection": {"projected": False},
     "no projection, no clips": {"projected": False, "clips": (None, None)},
-    "one direction": {"directions": 1},
+    "one direction": {"num_directions": 1},
     "one sentence": {"batch_sizes": [1, 1, 1]},
     "one step": {"batch_sizes": [3]},
     "no step": {"batch_sizes": []},
-    "several blocks of cells": {"cells": 1027, "batch_sizes": [2, 1]},
-    "bfloat16": {"dtype": "bfloat16"},
-    "float16": {"dtype": "float16"},
-    "bfloat16, no projection": {"dtype": "bfloat16", "projected": False},
+    "several blocks of cells": {"cell_size": 1027, "batch_sizes": [2, 1]},
+    "bfloat16": {"dtype": torch.bfloat16},
+    "float16": {"dtype": torch.float16},
+    "bfloat16, no projection": {"dtype": torch.bfloat16, "projected": False},
 }
 
 
-def problem(
-    device: str,
-    dtype: str = "float32",
-    projected: bool = True,
-    directions: int = 2,
-    cells: int = 7,
-    batch_sizes: list[int] = RAGGED,
-    clips: tuple[float | None, float | None] = (0.6, 0.5),
-) -> dict[str, Any]:
-    """Arguments of `projected_lstm`, all of which want gradients."""
-    generator = torch.Generator().manual_seed(0)
-
-    def draw(*shape: int) -> torch.Tensor:
-        # Sums of order one whatever the number of cells.
-        numbers = torch.randn(shape, generator=generator) * (shape[-1] ** -0.5 if len(shape) == 2 else 1)
-        return numbers.to(device, getattr(torch, dtype)).requires_grad_()
-
-    size = 3 if projected else cells
-    weights = [
-        LstmWeights(
-            draw(4 * cells, 6), draw(4 * cells, size), draw(4 * cells), draw(size, cells) if projected else None
-        )
-        for _ in range(directions)
-    ]
-    rows = max(batch_sizes, default=3) + 1  # a sentence without a single step keeps its state
-    cell = draw(directions, rows, cells).detach().float().requires_grad_()
-    return {
-        "inputs": draw(directions, sum(batch_sizes), 6),
-        "batch_sizes": batch_sizes,
-        "weights": weights,
-        "hidden": draw(directions, rows, size),
-        "cell": cell,
-        "options": LstmOptions(*clips, forget_bias=1.0),
-    }
-
-
-def in_double(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The same numbers on a CPU in float64."""
-
-    def double(tensor: torch.Tensor | None) -> torch.Tensor | None:
-        return None if tensor is None else tensor.detach().cpu().double().requires_grad_()
-
-    weights = [LstmWeights(*(double(matrix) for matrix in direction)) for direction in arguments["weights"]]
-    return {**arguments, **{name: double(arguments[name]) for name in ("inputs", "hidden", "cell")}, "weights": weights}
-
-
-def outputs_and_gradients(implementation: str, arguments: dict[str, Any]) -> list[torch.Tensor]:
-    result = projected_lstm(**arguments, implementation=implementation)
-    leaves = [arguments["inputs"], arguments["hidden"], arguments["cell"]]
-    leaves += [w for direction in arguments["weights"] for w in direction if w is not None]
-    total = sum((part * torch.arange(part.numel()).sin().to(part).view_as(part)).double().sum() for part in result)
-    return [*result, *torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)]
-
-
 def differences(device: str, **case: Any) -> list[float]:
-    """Of outputs, final states and all gradients, to the reference in float64, relative to what exceeds 1."""
-    arguments = problem(device, **case)
-    torch.use_deterministic_algorithms(True, warn_only=True)  # torch.empty gives NaN: what is never written shows
-    got = outputs_and_gradients("cuda", arguments)
+    """Return the errors of outputs, final states, and all gradients against eager float64, relative above 1."""
+    arguments = problem(device=device, **case)
+    # torch.empty then returns NaN, so that elements that are never written are detected.
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    got = outputs_and_gradients(triton, arguments)
     with torch.no_grad():
-        without_trace = projected_lstm(**arguments, implementation="cuda")
+        without_saving = triton(**arguments)
     torch.use_deterministic_algorithms(False)
-    expected = outputs_and_gradients("reference", in_double(arguments))
-    assert [tensor.dtype for tensor in got[3:6]] == [arguments[name].dtype for name in ("inputs", "hidden", "cell")]
-    pairs = zip([*got, *without_trace], [*expected, *expected[:3]], strict=True)
-    # A NaN must not get lost in a maximum.
+    assert [tensor.dtype for tensor in got[3:]] == [leaf.dtype for leaf in leaves(arguments)]
+    exact = with_tensors(arguments, lambda tensor: tensor.detach().cpu().double().requires_grad_())
+    expected = outputs_and_gradients(eager, exact)
+    pairs = zip([*got, *without_saving], [*expected, *expected[:3]], strict=True)
+    # A list, because a NaN can get lost in a maximum.
     return [
         max_difference(ours.detach().cpu(), theirs.detach()) / max(1.0, float(theirs.abs().max()))
         for ours, theirs in pairs
@@ -111,11 +63,11 @@ def differences(device: str, **case: Any) -> list[float]:
 
 
 def model_difference(device: str) -> float:
-    """Of a model's vectors and a gradient, by this recurrence and by the reference, to one another."""
+    """Return the difference of a model's vectors and one gradient between the Triton and the eager LSTM."""
     results = []
-    for recurrence in ("cuda", "reference"):
+    for implementation in ("triton", "eager"):
         model = tiny_model().to(device)
-        model.config.recurrence = recurrence
+        model.config.lstm_implementation = implementation
         vectors = model(**{name: tensor.to(device) for name, tensor in inputs(SENTENCES).items()})[0]
         vectors.sin().sum().backward()
         gradient = model.layers[0].directions[1].state_linearity.weight.grad
@@ -124,13 +76,23 @@ def model_difference(device: str) -> float:
 
 
 def small_chunks_difference(device: str, monkeypatch: Any) -> float:
-    """Of a result in several chunks to that in one."""
-    arguments = problem(device)
+    """Return the difference between a result in several chunks and one in a single chunk."""
+    arguments = problem(device=device)
     with torch.no_grad():
-        whole = projected_lstm(**arguments, implementation="cuda")
+        single = triton(**arguments)
         monkeypatch.setattr(lstm_triton_elmo, "CHUNK_BYTES", 300)
-        chunked = projected_lstm(**arguments, implementation="cuda")
-    return max(max_difference(*pair) for pair in zip(whole, chunked, strict=True))
+        chunked = triton(**arguments)
+    return max(max_difference(*pair) for pair in zip(single, chunked, strict=True))
+
+
+def compiled_difference(device: str) -> float:
+    """Return the difference of results and gradients between a compiled graph and the direct call."""
+    arguments = problem(device=device)
+    expected = outputs_and_gradients(triton, arguments)
+    arguments["batch_sizes"] = torch.tensor(arguments["batch_sizes"])
+    compiled = torch.compile(lambda **arguments: triton(**arguments), backend="aot_eager", fullgraph=True)
+    got = outputs_and_gradients(compiled, arguments)
+    return max(max_difference(*pair) for pair in zip(got, expected, strict=True))
 
 
 _INTERPRETED = f"""
@@ -140,13 +102,14 @@ import pytest, torch
 import test_lstm_triton
 from modeling_elmo.model import lstm_triton_elmo
 torch.set_num_threads(1)
-assert lstm_triton_elmo.is_interpreted()
+assert lstm_triton_elmo.uses_triton_interpreter()
 result = {{name: test_lstm_triton.differences("cpu", **case) for name, case in test_lstm_triton.CASES.items()}}
 result["model"] = test_lstm_triton.model_difference("cpu")
+result["compiled"] = test_lstm_triton.compiled_difference("cpu")
 with pytest.MonkeyPatch.context() as monkeypatch:
     result["chunks"] = test_lstm_triton.small_chunks_difference("cpu", monkeypatch)
 try:
-    test_lstm_triton.projected_lstm(**test_lstm_triton.problem("cpu", "float64"), implementation="cuda")
+    test_lstm_triton.triton(**test_lstm_triton.problem(torch.float64))
 except ValueError as error:
     result["float64"] = str(error)
 """
@@ -154,27 +117,33 @@ except ValueError as error:
 
 @pytest.fixture(scope="module")
 def interpreted() -> dict[str, Any]:
-    """What Triton's interpreter, which must be chosen before the import, made of all cases."""
+    """Return the results of all cases in Triton's interpreter, which must be selected before the import."""
     return run(_INTERPRETED, {"TRITON_INTERPRET": "1"})
 
 
-def check(case: str, found: list[float]) -> None:
-    tolerance = TOLERANCES[CASES[case].get("dtype", "float32")]
-    assert found
-    assert all(difference <= tolerance for difference in found), found
+def check(case: str, errors: list[float]) -> None:
+    tolerance = TOLERANCES[CASES[case].get("dtype", torch.float32)]
+    assert errors
+    assert all(error <= tolerance for error in errors), errors
 
 
+@pytest.mark.slow
 @needs_triton
 @pytest.mark.parametrize("case", CASES)
-def test_interpreted_kernels_equal_the_reference(case: str, interpreted: dict[str, Any]) -> None:
+def test_interpreted_kernels_equal_eager(case: str, interpreted: dict[str, Any]) -> None:
     check(case, interpreted[case])
 
 
+@pytest.mark.slow
 @needs_triton
-def test_interpreted_kernels_in_a_model_and_in_chunks(interpreted: dict[str, Any]) -> None:
+def test_interpreted_kernels_in_a_model_in_chunks_and_compiled(interpreted: dict[str, Any]) -> None:
     assert interpreted["model"] <= SAME_BATCH
     assert interpreted["chunks"] <= PACKED
-    assert interpreted["float64"] == ("recurrence 'cuda' needs float32, bfloat16 or float16; got torch.float64.")
+    assert interpreted["compiled"] <= PACKED
+    assert interpreted["float64"] == (
+        "Cannot use `lstm_implementation` 'triton': it requires float32, bfloat16, or float16, got torch.float64. "
+        "Use 'auto'."
+    )
 
 
 _COMPILED = """
@@ -182,10 +151,11 @@ import triton
 from triton.backends.compiler import GPUTarget
 from modeling_elmo.model import lstm_triton_elmo
 result = []
-for kernel, kinds in ((lstm_triton_elmo._forward_kernel, "ddwwdw"), (lstm_triton_elmo._backward_kernel, "dwwwwd")):
+for kernel, letters in ((lstm_triton_elmo._forward_kernel, "ddwwdw"), (lstm_triton_elmo._backward_kernel, "dwwwwd")):
     for low, flag in (("fp32", False), ("bf16", True)):
-        constants = {"CELLS": 1027, "CLIPPED": flag, "BLOCK": 1024, **({"KEEP": flag} if kinds[0:2] == "dd" else {})}
-        types = ["*" + (low if kind == "d" else "fp32") for kind in kinds] + ["i64"] * 6 + ["fp32"]
+        constants = {"CELLS": 1027, "HAS_CLIP": flag, "BLOCK": 1024, "SAVE_FOR_BACKWARD": flag}
+        constants = {name: value for name, value in constants.items() if name in kernel.arg_names}
+        types = ["*" + (low if letter == "d" else "fp32") for letter in letters] + ["i64"] * 6 + ["fp32"]
         names = kernel.arg_names
         signature = dict(zip(names, types)) | {name: "constexpr" for name in constants}
         source = triton.compiler.ASTSource(fn=kernel, signature=signature, constexprs=constants)
@@ -193,6 +163,7 @@ for kernel, kinds in ((lstm_triton_elmo._forward_kernel, "ddwwdw"), (lstm_triton
 """
 
 
+@pytest.mark.slow
 @needs_triton
 def test_kernels_compile_for_a_gpu_without_one() -> None:
     sizes = run(_COMPILED, {"TRITON_INTERPRET": "0"})
@@ -203,63 +174,67 @@ def test_kernels_compile_for_a_gpu_without_one() -> None:
 @pytest.mark.gpu
 @needs_gpu
 @pytest.mark.parametrize("case", CASES)
-def test_kernels_equal_the_reference_on_a_gpu(case: str) -> None:
+def test_kernels_equal_eager_on_a_gpu(case: str) -> None:
     check(case, differences("cuda", **CASES[case]))
 
 
 @pytest.mark.gpu
 @needs_gpu
-def test_a_model_and_chunks_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert model_difference("cuda") <= SAME_BATCH * 10  # the reference's products are the GPU's too
+def test_a_model_chunks_and_compilation_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert model_difference("cuda") <= SAME_BATCH * 10  # the eager products are the GPU's too
+    assert compiled_difference("cuda") <= PACKED
     assert small_chunks_difference("cuda", monkeypatch) <= PACKED
 
 
-# ---------------------------------------------------------------- the choice
+# ---------------------------------------------------------------- selection
 
 
-@pytest.mark.skipif(lstm_triton_elmo.is_interpreted(), reason="with the interpreter it runs on a CPU")
-def test_without_a_gpu_it_says_so() -> None:
-    with pytest.raises(ValueError, match="recurrence 'cuda' needs tensors on a CUDA device; got cpu"):
-        projected_lstm(**problem("cpu"), implementation="cuda")
+@pytest.mark.skipif(lstm_triton_elmo.uses_triton_interpreter(), reason="the interpreter runs on a CPU")
+def test_without_a_gpu_it_raises() -> None:
+    message = "Cannot use `lstm_implementation` 'triton': it requires tensors on a CUDA device, got cpu. Use 'auto'."
+    with pytest.raises(ValueError, match=message):
+        triton(**problem())
 
 
-def test_every_obstacle_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
     device = torch.device("cuda", 99)
     monkeypatch.setattr(lstm_triton_elmo, "triton", None)
-    assert "needs the package triton" in str(lstm_triton_elmo.obstacle(device, torch.float32))
+    assert "requires the package triton" in str(lstm_triton_elmo.unsupported_reason(device, torch.float32))
     monkeypatch.setattr(lstm_triton_elmo, "triton", object())
-    assert "got torch.float64" in str(lstm_triton_elmo.obstacle(device, torch.float64))
-    monkeypatch.setitem(lstm_triton_elmo._trials, device, "cannot run")
-    assert lstm_triton_elmo.obstacle(device, torch.float16) == "cannot run"
-    monkeypatch.setitem(lstm_triton_elmo._trials, device, None)
-    assert lstm_triton_elmo.obstacle(device, torch.float16) is None
+    assert "got torch.float64" in str(lstm_triton_elmo.unsupported_reason(device, torch.float64))
+    monkeypatch.setitem(lstm_triton_elmo._self_test_results, device, "cannot run")
+    assert lstm_triton_elmo.unsupported_reason(device, torch.float16) == "cannot run"
+    monkeypatch.setitem(lstm_triton_elmo._self_test_results, device, None)
+    assert lstm_triton_elmo.unsupported_reason(device, torch.float16) is None
 
 
-def test_kernels_that_fail_or_are_wrong_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_self_test_detects_failing_and_wrong_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> None:
         raise RuntimeError("no C compiler")
 
-    def wrong(ahead: Any, recurrent: Any, before: Any, cell: Any, gated: torch.Tensor, *_: Any) -> None:
-        gated.zero_()
+    def wrong(gates_ih: Any, gates_hh: Any, previous_cell: Any, cell: Any, pre_projection: Any, *_: Any) -> None:
+        pre_projection.zero_()
 
-    def silent(*_: Any) -> None:  # and NaN is no number
+    def silent(*_: Any) -> None:  # the result stays NaN
         pass
 
     monkeypatch.setattr(lstm_triton_elmo, "_forward_step", broken)
-    reason = lstm_triton_elmo._try_out(torch.device("cpu"))
-    assert reason == "cannot run its kernels here: RuntimeError: no C compiler"
+    reason = lstm_triton_elmo._self_test(torch.device("cpu"))
+    assert reason == "its kernels fail on this machine with RuntimeError: no C compiler"
     for step in (wrong, silent):
         monkeypatch.setattr(lstm_triton_elmo, "_forward_step", step)
         torch.use_deterministic_algorithms(True)
-        reason = lstm_triton_elmo._try_out(torch.device("cpu"))
+        reason = lstm_triton_elmo._self_test(torch.device("cpu"))
         torch.use_deterministic_algorithms(False)
-        assert reason == "computes wrong numbers here"
+        assert reason == "its kernels compute wrong values on this machine"
 
 
-@pytest.mark.parametrize(("reason", "chosen"), [(None, "cuda"), ("cannot", "reference")])
-def test_auto_takes_what_can_run(reason: str | None, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("reason", "selected"), [(None, "triton"), ("cannot", "eager")])
+def test_auto_selects_a_supported_implementation(
+    reason: str | None, selected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in list(IMPLEMENTATIONS):
         monkeypatch.setitem(IMPLEMENTATIONS, name, lambda *_, name=name: name)
-    monkeypatch.setattr("modeling_elmo.model.lstm_elmo.obstacle", lambda device, dtype: reason)
-    assert projected_lstm(**problem("meta"), implementation="auto") == chosen
-    assert projected_lstm(**problem("cpu"), implementation="auto") == "cpu"
+    monkeypatch.setattr("modeling_elmo.model.lstm_elmo.unsupported_reason", lambda device, dtype: reason)
+    assert projected_lstm(**problem(device="meta")) == selected
+    assert projected_lstm(**problem()) == "packed"

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Outputs by name, the scalar mix, states, precision and memory options of ElmoModel."""
+"""Outputs by name, scalar mix, states, precision, and memory options of ElmoModel."""
 
 import copy
 from pathlib import Path
@@ -10,7 +10,6 @@ from helpers.small_models import SENTENCES, inputs, max_difference, tiny_config,
 from helpers.tolerances import BFLOAT16, FLOAT16, SAME_BATCH
 
 from modeling_elmo import ElmoConfig, ElmoModel, ElmoStates
-from modeling_elmo.model.lstm_elmo import projected_lstm
 
 
 @pytest.mark.parametrize(("preset", "count"), [("small", 13_593_296), ("medium", 28_027_728), ("original", 93_600_848)])
@@ -19,7 +18,7 @@ def test_released_sizes_have_the_released_number_of_weights(preset: str, count: 
     with torch.device("meta"):
         model = ElmoModel(config)
     weights = sum(p.numel() for name, p in model.named_parameters() if not name.startswith("scalar_mixes"))
-    # The files leave out the row of id 0, "no word here".
+    # The released files do not contain the padding row.
     assert weights - config.character_embedding_size == count
 
 
@@ -30,7 +29,7 @@ def test_layers_have_the_names_of_tf_hub_and_spark_nlp() -> None:
     assert output.lstm_outputs2 is output.hidden_states[2]
     assert torch.equal(output.elmo, output.last_hidden_state)
     assert torch.equal(output.hidden_states[0], torch.cat([output.word_emb] * 2, dim=-1))
-    with pytest.raises(AttributeError, match="lstm_outputs3 was not computed"):
+    with pytest.raises(AttributeError, match="`lstm_outputs3` was not computed"):
         _ = output.lstm_outputs3
     with pytest.raises(AttributeError, match="no attribute 'logits'"):
         _ = output.logits
@@ -39,15 +38,15 @@ def test_layers_have_the_names_of_tf_hub_and_spark_nlp() -> None:
 @pytest.mark.parametrize("layer", ["elmo", "word_emb", "lstm_outputs1", "lstm_outputs2"])
 def test_pooling_layer_chooses_the_first_output(layer: str) -> None:
     batch = inputs(SENTENCES)
-    every = tiny_model()(**batch, output_hidden_states=True)
-    expected = getattr(every, layer)
+    all_layers = tiny_model()(**batch, output_hidden_states=True)
+    expected = getattr(all_layers, layer)
     by_config = tiny_model(pooling_layer=layer)
     assert torch.equal(by_config(**batch)[0], expected)
     assert torch.equal(tiny_model()(**batch, pooling_layer=layer)[0], expected)
-    assert torch.equal(by_config(**batch, output_hidden_states=True).elmo, every.elmo)
+    assert torch.equal(by_config(**batch, output_hidden_states=True).elmo, all_layers.elmo)
 
 
-def test_layers_that_nothing_asks_for_are_not_computed() -> None:
+def test_unused_layers_are_not_computed() -> None:
     model = tiny_model()
     called: list[int] = []
     for index, layer in enumerate(model.layers):
@@ -60,29 +59,29 @@ def test_layers_that_nothing_asks_for_are_not_computed() -> None:
     assert output.word_emb is None
 
 
-def test_boundaries_stand_around_each_sentence() -> None:
+def test_boundaries_are_next_to_each_sentence() -> None:
     model = tiny_model()
     for side in ("left", "right"):
         batch = inputs(SENTENCES, padding_side=side)
         plain = model(**batch)[0]
-        framed = model(**batch, return_boundaries=True)
+        output = model(**batch, return_boundaries=True)
         for row, words in enumerate(SENTENCES):
             start = 12 - len(words) if side == "left" and words else 0
             mask = torch.zeros(14, dtype=torch.long)
             mask[start : start + len(words) + 2] = 1
-            assert torch.equal(framed.attention_mask[row], mask)
+            assert torch.equal(output.attention_mask[row], mask)
             assert torch.equal(
-                framed[0][row, start + 1 : start + 1 + len(words)], plain[row][batch["attention_mask"][row] > 0]
+                output[0][row, start + 1 : start + 1 + len(words)], plain[row][batch["attention_mask"][row] > 0]
             )
-            assert framed[0][row, start].any()
-            assert framed[0][row, start + 1 + len(words)].any()
-            assert not framed[0][row][mask == 0].any()
+            assert output[0][row, start].any()
+            assert output[0][row, start + 1 + len(words)].any()
+            assert not output[0][row][mask == 0].any()
 
 
 # ---------------------------------------------------------------- scalar mix
 
 
-def test_given_mix_weights_are_before_the_softmax() -> None:
+def test_mix_parameters_are_weights_before_the_softmax() -> None:
     model = ElmoModel(tiny_config(scalar_mix_parameters=[-9e10, 1, -9e10], freeze_scalar_mix=True)).eval()
     output = model(**inputs(SENTENCES), output_hidden_states=True)
     assert torch.equal(output.elmo, output.lstm_outputs1)
@@ -107,26 +106,27 @@ def test_several_mixes_and_dropout() -> None:
         assert torch.equal(output.elmo_representations[:, index], scalar_mix(output.hidden_states))
     model.train()
     dropped = model(**batch, output_hidden_states=True)
-    zeros = (dropped.elmo_representations[0] == 0).float().mean(dim=(1, 2))  # the sentence of 8 words in 12 places
+    zeros = (dropped.elmo_representations[0] == 0).float().mean(dim=(1, 2))  # the sentence has 8 words in 12 columns
     assert ((zeros > 1 / 3 + 0.2) & (zeros < 1 / 3 + 0.47)).all()
-    assert torch.equal(dropped.hidden_states[2], output.hidden_states[2]), "dropout is on the mixes alone"
+    assert torch.equal(dropped.hidden_states[2], output.hidden_states[2]), "dropout applies to the mixes only"
 
 
 @pytest.mark.parametrize("scope", ["with_boundaries", "without_boundaries"])
 def test_layer_norm_over_the_batch(scope: str) -> None:
-    """The formula of AllenNLP (boundaries count, 1e-13) and of bilm-tf (they do not, 1e-12)."""
+    """The formulas of AllenNLP (with boundaries, 1e-13) and bilm-tf (without boundaries, 1e-12)."""
     model = tiny_model(dtype=torch.float64, mix_layer_norm=scope)
     batch = inputs(SENTENCES)
     output = model(**batch, output_hidden_states=True)
-    framed = model(**batch, output_hidden_states=True, return_boundaries=True)
-    mask = framed.attention_mask if scope == "with_boundaries" else batch["attention_mask"]
-    layers = framed.hidden_states if scope == "with_boundaries" else output.hidden_states
+    with_boundaries = model(**batch, output_hidden_states=True, return_boundaries=True)
+    mask = with_boundaries.attention_mask if scope == "with_boundaries" else batch["attention_mask"]
+    layers = with_boundaries.hidden_states if scope == "with_boundaries" else output.hidden_states
     expected = torch.zeros_like(output.elmo)
-    for share, layer, shown in zip(model.scalar_mixes[0].weights.softmax(0), layers, output.hidden_states, strict=True):
-        counted = layer[mask > 0]
-        mean = counted.mean()
-        deviation = (counted.square().mean() - mean**2 + (1e-13 if scope == "with_boundaries" else 1e-12)).sqrt()
-        expected += model.scalar_mixes[0].gamma * share * (shown - mean) / deviation
+    normed_weights = model.scalar_mixes[0].weights.softmax(0)
+    for weight, layer, vectors in zip(normed_weights, layers, output.hidden_states, strict=True):
+        words = layer[mask > 0]
+        mean = words.mean()
+        deviation = (words.square().mean() - mean**2 + (1e-13 if scope == "with_boundaries" else 1e-12)).sqrt()
+        expected += model.scalar_mixes[0].gamma * weight * (vectors - mean) / deviation
     expected *= batch["attention_mask"][:, :, None]
     assert max_difference(output.elmo, expected) <= SAME_BATCH
 
@@ -146,7 +146,7 @@ def test_states_reset_by_row() -> None:
     assert max_difference(mixed[~rows], warm[~rows]) <= SAME_BATCH
 
 
-def test_surplus_states_come_back_unchanged() -> None:
+def test_extra_states_are_returned_unchanged() -> None:
     model = tiny_model()
     states = model(**inputs(SENTENCES), return_states=True).states
     after = model(**inputs(SENTENCES[:2]), initial_states=tuple(states), return_states=True).states
@@ -156,7 +156,7 @@ def test_surplus_states_come_back_unchanged() -> None:
         assert not torch.equal(old[:2], new[:2])
 
 
-def test_nothing_is_remembered() -> None:
+def test_the_model_is_stateless() -> None:
     model = tiny_model()
     before = copy.deepcopy(model.state_dict())
     first = model(**inputs(SENTENCES), return_states=True)[0]
@@ -164,12 +164,12 @@ def test_nothing_is_remembered() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_a_stored_initial_state_is_warm_and_still_the_same_for_every_batch(tmp_path: Path) -> None:
+def test_a_stored_initial_state_is_the_same_for_every_batch(tmp_path: Path) -> None:
     cold = tiny_model()
     model = tiny_model(stored_initial_state=True)
     batch = inputs(SENTENCES)
-    assert torch.equal(model(**batch)[0], cold(**batch)[0]), "before calibration it is zero"
-    mean = model.calibrate_initial_state(**batch, rounds=5)
+    assert torch.equal(model(**batch)[0], cold(**batch)[0]), "the state is zero before the calibration"
+    mean = model.calibrate_initial_state(**batch, num_passes=5)
     assert torch.equal(model.initial_hidden, mean.hidden[0])
     warm = model(**batch)[0]
     assert (warm - cold(**batch)[0]).abs().max() > 1e-2
@@ -189,7 +189,7 @@ def test_low_precision(dtype: torch.dtype, tolerance: float) -> None:
     expected = tiny_model()(**batch, output_hidden_states=True, return_states=True)
     output = tiny_model(dtype=dtype)(**batch, output_hidden_states=True, return_states=True)
     assert output[0].dtype == output.hidden_states[2].dtype == output.states.hidden.dtype == dtype
-    assert output.states.cell.dtype == torch.float32, "a sum over a whole sentence"
+    assert output.states.cell.dtype == torch.float32, "the cell state accumulates over the sentence"
     for got, exact in zip(output.hidden_states, expected.hidden_states, strict=True):
         assert max_difference(got, exact) <= tolerance
     assert not output[0][batch["attention_mask"] == 0].any()
@@ -219,7 +219,7 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
-def test_parts_freeze() -> None:
+def test_frozen_modules_get_no_gradients() -> None:
     model = tiny_model()
     model.char_encoder.requires_grad_(False)
     model(**inputs(SENTENCES))[0].sum().backward()
@@ -227,21 +227,21 @@ def test_parts_freeze() -> None:
     assert all(p.grad is not None for p in model.layers.parameters())
 
 
-def test_meta_initialisation_and_device_map(tmp_path: Path) -> None:
+def test_meta_initialization_and_device_map(tmp_path: Path) -> None:
     pytest.importorskip("accelerate", reason="device_map needs accelerate")
     model = tiny_model()
     model.save_pretrained(tmp_path)
     batch = inputs(SENTENCES)
     expected = model(**batch)[0]
-    everywhere = {"char_encoder": "cpu", "layers.0": "cpu", "layers.1": "disk", "scalar_mixes": "cpu"}
-    for device_map in ("cpu", "auto", everywhere):
+    mixed_map = {"char_encoder": "cpu", "layers.0": "cpu", "layers.1": "disk", "scalar_mixes": "cpu"}
+    for device_map in ("cpu", "auto", mixed_map):
         loaded = ElmoModel.from_pretrained(tmp_path, device_map=device_map, offload_folder=tmp_path / "offload").eval()
         with torch.no_grad():
             assert max_difference(loaded(**batch)[0], expected) <= SAME_BATCH
 
 
-def test_adapters_in_place_of_linear_maps_take_part() -> None:
-    """LoRA wraps each nn.Linear; a recurrence that read `.weight` would pass the adapter over in silence."""
+def test_adapters_around_linear_layers_are_applied() -> None:
+    """LoRA wraps each nn.Linear. An LSTM that reads `.weight` would ignore the adapter without an error."""
 
     class Adapter(torch.nn.Module):
         def __init__(self, base: torch.nn.Linear) -> None:
@@ -260,8 +260,8 @@ def test_adapters_in_place_of_linear_maps_take_part() -> None:
     torch.manual_seed(0)
     adapted, merged = tiny_model(), tiny_model()
     adapters = []
-    for ours, theirs in zip(adapted.layers, merged.layers, strict=True):
-        for direction, plain in zip(ours.directions, theirs.directions, strict=True):
+    for adapted_layer, merged_layer in zip(adapted.layers, merged.layers, strict=True):
+        for direction, plain in zip(adapted_layer.directions, merged_layer.directions, strict=True):
             for name in ("input_linearity", "state_linearity", "state_projection"):
                 adapter = Adapter(getattr(direction, name))
                 adapters.append(adapter)
@@ -276,34 +276,24 @@ def test_adapters_in_place_of_linear_maps_take_part() -> None:
     assert all(adapter.up.grad.abs().max() > 0 for adapter in adapters)
 
 
-def test_an_unknown_recurrence_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"recurrence must be one of .*'reference'.*got 'magic'"):
-        tiny_config(recurrence="magic")
-    model = tiny_model()
-    model.config.recurrence = "magic"
-    with pytest.raises(ValueError, match="got 'magic'"):
-        model(**inputs(SENTENCES))
-    assert projected_lstm.__doc__
-
-
 # ---------------------------------------------------------------- inputs
 
 
-def test_character_vectors_in_place_of_ids() -> None:
+def test_character_vectors_instead_of_ids() -> None:
     model = tiny_model()
     batch = inputs([["the", "bank"], ["of", "sand"]])
     embeds = model.get_input_embeddings()(batch["input_ids"])
     assert max_difference(model(inputs_embeds=embeds)[0], model(**batch)[0]) <= SAME_BATCH
 
 
-def test_word_vectors_in_place_of_ids() -> None:
+def test_word_vectors_instead_of_ids() -> None:
     model = tiny_model(input_type="words", vocab_size=9, bos_token_id=1, eos_token_id=2)
     ids = torch.tensor([[3, 4, 5], [8, 7, 3]])
     embeds = model.get_input_embeddings()(ids)
     assert max_difference(model(inputs_embeds=embeds)[0], model(ids)[0]) <= SAME_BATCH
 
 
-def test_added_characters_are_usable_at_once() -> None:
+def test_added_characters_are_usable_immediately() -> None:
     from modeling_elmo import ElmoTokenizer
 
     tokenizer, model = ElmoTokenizer(), tiny_model()
@@ -317,7 +307,7 @@ def test_added_characters_are_usable_at_once() -> None:
     assert torch.equal(model(**inputs([["the", "bank"]], tokenizer))[0], before)
 
 
-def test_seeds_make_the_same_untrained_model() -> None:
+def test_a_seed_determines_the_untrained_model() -> None:
     models = []
     for _ in range(2):
         torch.manual_seed(3)

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Every architecture that the old code bases can express, against the NumPy oracle in float64."""
+"""Every architecture of AllenNLP and bilm-tf, against the NumPy oracle in float64."""
 
 import json
 from typing import Any
@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from helpers.oracle import NumpyElmo, mix
-from helpers.small_models import SENTENCES, inputs, oracle_of, shared_folder, tiny_model
+from helpers.reference_data import reference_folder
+from helpers.small_models import SENTENCES, build_oracle, inputs, tiny_model
 from helpers.tolerances import FINITE_DIFFERENCES, ORACLE, TENSORFLOW
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,35 +40,35 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "projection clip only": {"cell_clip": 0},
     "one filter": {"filters": [[4, 7]]},
     "filters in any order": {"filters": [[3, 4], [1, 2], [7, 5], [1, 3]]},
-    "12 characters a word": {"max_characters_per_token": 12},
-    "80 characters a word": {"max_characters_per_token": 80},
+    "12 characters per word": {"max_characters_per_token": 12},
+    "80 characters per word": {"max_characters_per_token": 80},
 }
 
 
-def widths(config: Any) -> dict[str, int]:
+def tokenizer_options(config: Any) -> dict[str, int]:
     return {"max_characters_per_token": config.max_characters_per_token}
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_all_layers_equal_the_oracle(name: str) -> None:
     model = tiny_model(dtype=torch.float64, **VARIANTS[name])
-    oracle = oracle_of(model)
-    batch = inputs(SENTENCES, ElmoTokenizer(**widths(model.config)))
+    oracle = build_oracle(model)
+    batch = inputs(SENTENCES, ElmoTokenizer(**tokenizer_options(model.config)))
     output = model(**batch, output_hidden_states=True, return_boundaries=True)
-    assert output.last_hidden_state.abs().max() > 0.1, "weights that are not lively show nothing"
+    assert output.last_hidden_state.abs().max() > 0.1, "small weights test nothing"
     for row, words in enumerate(SENTENCES):
         layers, _ = oracle.run(words)
-        for ours, expected in zip(output.hidden_states, layers, strict=True):
-            np.testing.assert_allclose(ours[row, : len(words) + 2].detach(), expected, rtol=0, atol=ORACLE)
-            assert not ours[row, len(words) + 2 :].any()
+        for layer, expected in zip(output.hidden_states, layers, strict=True):
+            np.testing.assert_allclose(layer[row, : len(words) + 2].detach(), expected, rtol=0, atol=ORACLE)
+            assert not layer[row, len(words) + 2 :].any()
         if model.config.has_scalar_mix:
             weights = model.scalar_mixes[0].weights.detach().numpy()
             expected = mix(layers, weights, model.scalar_mixes[0].gamma.item())
             np.testing.assert_allclose(output.elmo[row, : len(words) + 2].detach(), expected, rtol=0, atol=ORACLE)
 
 
-def test_clips_bind() -> None:
-    """Otherwise the variants above would show nothing about clipping."""
+def test_clips_take_effect() -> None:
+    """Otherwise, the variants above would not test clipping."""
     batch = inputs(SENTENCES)
     outputs = [tiny_model(**VARIANTS[name])(**batch)[0] for name in ("as released", "cell clip only", "no clips")]
     assert (outputs[0] - outputs[1]).abs().max() > 1e-2
@@ -84,7 +85,7 @@ def test_word_input_equals_the_oracle() -> None:
         eos_token_id=vocabulary.index("</S>") + 1,
     )
     sentences = [["the", "bank", "of", "nowhere"], [], ["of"]]
-    oracle = oracle_of(model, vocabulary)
+    oracle = build_oracle(model, vocabulary)
     ids = torch.zeros(3, 4, dtype=torch.long)
     for row, words in enumerate(sentences):
         for column, word in enumerate(words):
@@ -93,13 +94,13 @@ def test_word_input_equals_the_oracle() -> None:
         output = model(ids.view(shape), output_hidden_states=True)
         for row, words in enumerate(sentences):
             layers, _ = oracle.run(words)
-            for ours, expected in zip(output.hidden_states, layers, strict=True):
-                np.testing.assert_allclose(ours[row, : len(words)].detach(), expected[1:-1], rtol=0, atol=ORACLE)
+            for layer, expected in zip(output.hidden_states, layers, strict=True):
+                np.testing.assert_allclose(layer[row, : len(words)].detach(), expected[1:-1], rtol=0, atol=ORACLE)
 
 
 def test_without_sentence_boundaries_equals_the_oracle() -> None:
     model = tiny_model(dtype=torch.float64, sentence_boundaries=False)
-    oracle = oracle_of(model)
+    oracle = build_oracle(model)
     output = model(**inputs(SENTENCES), output_hidden_states=True)
     for row, words in enumerate(SENTENCES):
         if words:
@@ -109,9 +110,9 @@ def test_without_sentence_boundaries_equals_the_oracle() -> None:
 
 
 def test_carried_states_equal_the_oracle() -> None:
-    """Rows continue where the previous batch left them; what a smaller batch leaves out waits, as in bilm-tf."""
+    """Rows continue from the previous batch. A smaller batch keeps the states of extra rows, as in bilm-tf."""
     model = tiny_model(dtype=torch.float64)
-    oracle = oracle_of(model)
+    oracle = build_oracle(model)
     batches = [SENTENCES[:3], SENTENCES[3:5], SENTENCES[1:5], [SENTENCES[5]], SENTENCES[:4]]
     carried: dict[int, Any] = {}
     states = None
@@ -138,18 +139,18 @@ sentence = st.lists(st.sampled_from(["the", "a", "<S>", "", "ü" * 40]) | word, 
 @given(batch=st.lists(sentence, min_size=1, max_size=4), side=st.sampled_from(["left", "right"]))
 def test_any_text_equals_the_oracle(batch: list[list[str]], side: str) -> None:
     model = tiny_model(dtype=torch.float64)
-    oracle = oracle_of(model)
+    oracle = build_oracle(model)
     words_only = [[w for w in words if w != "<pad>"] for words in batch]
     encoded = inputs(words_only, padding_side=side)
     output = model(**encoded, output_hidden_states=True).hidden_states[2]
     for row, words in enumerate(words_only):
-        ours = output[row][encoded["attention_mask"][row].bool()].detach()
-        np.testing.assert_allclose(ours, oracle.run(words)[0][2][1:-1], rtol=0, atol=ORACLE)
+        vectors = output[row][encoded["attention_mask"][row].bool()].detach()
+        np.testing.assert_allclose(vectors, oracle.run(words)[0][2][1:-1], rtol=0, atol=ORACLE)
 
 
 @pytest.mark.parametrize("name", ["as released", "no skip connections", "no cell projection", "one direction", "tanh"])
 def test_gradients_agree_with_finite_differences(name: str) -> None:
-    """The derivative along random directions through all weights at once, on a ragged batch."""
+    """Compare derivatives along random directions of all weights, on sentences of different lengths."""
     model = tiny_model(dtype=torch.float64, **VARIANTS[name])
     batch = inputs(SENTENCES)
     torch.manual_seed(1)
@@ -163,7 +164,7 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
         directions = [torch.randn_like(p) / len(p.flatten()) ** 0.5 for p in parameters]
         values = []
         with torch.no_grad():
-            for sign in (1, -2, 1):  # forward, back beyond the start, and home again
+            for sign in (1, -2, 1):  # +step, -step, and back to the start
                 for parameter, direction in zip(parameters, directions, strict=True):
                     parameter.add_(direction, alpha=sign * step)
                 values.append((model(**batch)[0] * target).sum())
@@ -173,26 +174,26 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
 
 
 def read_fixture(name: str) -> tuple[ElmoModel, NumpyElmo, list[list[list[str]]], list[Any]]:
-    folder = shared_folder("ELMO_FIXTURES", "fixtures") / name
+    folder = reference_folder(name)
     settings_ = json.loads((folder / "options.json").read_text())
     arrays: dict[str, np.ndarray] = {}
     with h5py.File(folder / "lm_weights.hdf5") as file:
         file.visititems(lambda key, item: arrays.update({key: item[...]}) if isinstance(item, h5py.Dataset) else None)
-    contents = layouts.recognise({key: array.shape for key, array in arrays.items()})
+    contents = layouts.detect_layout({key: array.shape for key, array in arrays.items()})
     config = options.config_from_options(settings_, contents)
     model = ElmoModel(config).eval()
-    state = name_map.to_model(name_map.entries(config, contents), arrays)
+    state = name_map.to_model(name_map.resolve_rules(config, contents), arrays)
     model.load_state_dict({key: torch.from_numpy(array) for key, array in state.items()}, strict=False)
     (path,) = folder.glob("*sentences.json")
     lists = [[text.split() for text in texts] for texts in json.loads(path.read_text())]
-    golden = [h5py.File(folder / f"lm_embeddings_{k}.hdf5") for k in range(2)]
-    return model, NumpyElmo(settings_, arrays), lists, golden
+    reference = [h5py.File(path) for path in sorted(folder.glob("lm_embeddings_*.hdf5"))]
+    return model, NumpyElmo(settings_, arrays), lists, reference
 
 
 @pytest.mark.parametrize("name", ["allennlp", "bilm-tf"])
 def test_tensorflow_reference_vectors(name: str) -> None:
-    """The official fixtures: ten batches, states carried from one to the next, the top layer in both directions."""
-    model, oracle, lists, golden = read_fixture(name)
+    """Official fixtures: ten batches with carried states, top layer in both directions."""
+    model, oracle, lists, reference = read_fixture(name)
     states = None
     carried: dict[int, Any] = {}
     with torch.no_grad():
@@ -204,14 +205,14 @@ def test_tensorflow_reference_vectors(name: str) -> None:
                 layers, carried[row] = oracle.run(words, carried.get(row))
                 got = output[0][row, : len(words)].numpy()
                 assert np.abs(got - layers[2][1:-1]).max() <= TENSORFLOW
-                if row < 2:  # the third list has no reference
-                    expected = np.concatenate(golden[row][str(index)][...], axis=1)
+                if row < len(reference):  # bilm-tf's third list has no reference
+                    expected = np.concatenate(reference[row][str(index)][...], axis=1)
                     assert np.abs(got - expected).max() <= TENSORFLOW
 
 
 def test_tensorflow_word_vectors() -> None:
     model, *_ = read_fixture("allennlp")
-    folder = shared_folder("ELMO_FIXTURES", "fixtures") / "allennlp"
+    folder = reference_folder("allennlp")
     words = (folder / "vocab_test.txt").read_text().split()
     expected = h5py.File(folder / "elmo_token_embeddings.hdf5")["embedding"][...]
     with torch.no_grad():

@@ -1,16 +1,32 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """`pipeline("token-classification")` and `pipeline("text-classification")`: words, offsets, batches."""
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from helpers.small_models import inputs, lively, tiny_config
+from helpers.small_models import inputs, randomize_weights, tiny_config
 from helpers.tolerances import BATCHING_SMALL
-from transformers import pipeline
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import (
+    BertConfig,
+    BertForTokenClassification,
+    PreTrainedTokenizerFast,
+    TokenClassificationPipeline,
+    pipeline,
+)
 
-from modeling_elmo import ElmoForSequenceClassification, ElmoForTokenClassification, ElmoTokenizer
+from modeling_elmo import (
+    ElmoForSequenceClassification,
+    ElmoForTokenClassification,
+    ElmoTokenClassificationPipeline,
+    ElmoTokenizer,
+)
+from modeling_elmo.model import pipelines_elmo
 
 TEXTS = ["  John Smith wasn't in New York.", "One", "Müller met 東京 “friends” ."]
 LABELS = {0: "O", 1: "B-PER", 2: "I-PER"}
@@ -20,7 +36,7 @@ LABELS = {0: "O", 1: "B-PER", 2: "I-PER"}
 def tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tagger")
     config = tiny_config(id2label=LABELS, label2id={label: index for index, label in LABELS.items()})
-    lively(ElmoForTokenClassification(config), seed=1).save_pretrained(folder)
+    randomize_weights(ElmoForTokenClassification(config), seed=1).save_pretrained(folder)
     ElmoTokenizer(splitter="moses").save_pretrained(folder)
     return folder
 
@@ -34,7 +50,7 @@ def expected(folder: Path, words: list[str]) -> list[tuple[str, float]]:
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_words_stand_where_the_text_has_them(tagger: Path, batch_size: int) -> None:
+def test_words_have_the_spans_of_the_text(tagger: Path, batch_size: int) -> None:
     words = pipeline("token-classification", model=str(tagger), ignore_labels=[])
     for text, entities in zip(TEXTS, words(TEXTS, batch_size=batch_size), strict=True):
         split = [entity["word"] for entity in entities]
@@ -74,14 +90,66 @@ def test_words_given_are_kept_as_they_are(tagger: Path) -> None:
     assert [entity["start"] for entity in other if entity["word"]] == [0, 10, 20]
 
 
-def test_a_text_where_words_are_announced_is_refused(tagger: Path) -> None:
+def test_a_text_instead_of_words_is_rejected(tagger: Path) -> None:
     words = pipeline("token-classification", model=str(tagger))
-    with pytest.raises(ValueError, match="is_split_into_words"):
+    with pytest.raises(ValueError, match="Expected a list of words with `is_split_into_words=True`, got str"):
         words("one text", is_split_into_words=True)
 
 
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bert")
+    vocabulary = {word: index for index, word in enumerate(["[PAD]", "[UNK]", "John", "was", "in"])}
+    words = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
+    words.pre_tokenizer = Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    BertForTokenClassification(BertConfig(vocab_size=len(vocabulary), **sizes, id2label=LABELS)).save_pretrained(folder)
+    return folder
+
+
+def test_other_models_keep_the_default_pipeline(bert: Path) -> None:
+    tagger = pipeline("token-classification", model=str(bert), ignore_labels=[])
+    assert type(tagger) is TokenClassificationPipeline
+    assert [(entity["word"], entity["start"]) for entity in tagger("John was in")] == [
+        ("John", 0),
+        ("was", 5),
+        ("in", 9),
+    ]
+
+    class Subclass(TokenClassificationPipeline):
+        """A pipeline of somebody else."""
+
+    assert type(Subclass(model=tagger.model, tokenizer=tagger.tokenizer)) is Subclass
+
+
+def test_the_default_class_is_patched_once(tagger: Path, bert: Path) -> None:
+    patched = TokenClassificationPipeline.__new__
+    assert patched is pipelines_elmo._dispatch_pipeline_class
+    # A second copy of the module, as remote code creates it. A reload runs the same code.
+    spec = importlib.util.spec_from_file_location("copy_of_pipelines_elmo", pipelines_elmo.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    assert TokenClassificationPipeline.__new__ is patched
+    assert type(pipeline("token-classification", model=str(bert))) is TokenClassificationPipeline
+    assert type(pipeline("token-classification", model=str(tagger))) is ElmoTokenClassificationPipeline
+
+
+def test_subclasses_of_the_tokenizer_get_the_elmo_pipeline(tagger: Path) -> None:
+    class MyTokenizer(ElmoTokenizer):
+        """A tokenizer of somebody else."""
+
+    model = ElmoForTokenClassification.from_pretrained(tagger)
+    words = TokenClassificationPipeline(model=model, tokenizer=MyTokenizer())
+    assert type(words) is ElmoTokenClassificationPipeline
+    with pytest.raises(TypeError, match="Expected `tokenizer` to be an ElmoTokenizer, got NoneType"):
+        ElmoTokenClassificationPipeline(model=model)
+
+
 def test_sentences_are_classified_alone_and_in_batches(tmp_path: Path) -> None:
-    lively(ElmoForSequenceClassification(tiny_config(num_labels=3)), seed=2).save_pretrained(tmp_path)
+    randomize_weights(ElmoForSequenceClassification(tiny_config(num_labels=3)), seed=2).save_pretrained(tmp_path)
     ElmoTokenizer(splitter="moses").save_pretrained(tmp_path)
     classes = pipeline("text-classification", model=str(tmp_path))
     with torch.no_grad():

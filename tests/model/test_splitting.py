@@ -1,4 +1,4 @@
-"""The word splitters. Moses' English rules are held against written-out results and against sacremoses."""
+"""The word splitters. The `moses` splitter is compared with written results and with sacremoses."""
 
 import os
 import re
@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from modeling_elmo.model.splitting_elmo import SPLITTERS, split_texts, split_words
 
 DATA = Path(os.environ.get("ELMO_DATA", ROOT.parent / "shared" / "data"))
-ONE_WORD_A_LINE = ("ner_wnut17", "pos_ud_ewt")
+ONE_WORD_PER_LINE = ("ner_wnut17", "pos_ud_ewt")
 CASES = (ROOT / "tests" / "data" / "moses_cases.txt").read_text(encoding="utf-8").splitlines()
 
-# Words are separated by blanks here, so that a case reads as it would in the training text.
-GOLDEN = {
+# Words are separated by spaces, as in the training text.
+EXPECTED = {
     "It wasn't (Reuters) in the U.S. yesterday.": "It wasn 't ( Reuters ) in the U.S. yesterday .",
     "Mr. Smith's dog can't bark.": "Mr. Smith 's dog can 't bark .",
     "It cost $1,000,000.50, he said.": "It cost $ 1,000,000.50 , he said .",
@@ -58,18 +58,18 @@ def moses(text: str) -> list[str]:
 @pytest.fixture(scope="session")
 def sacremoses() -> Any:
     """Return the function that splits a text as sacremoses does."""
-    module = pytest.importorskip("sacremoses", reason="sacremoses is what the moses splitter is compared with")
+    module = pytest.importorskip("sacremoses", reason="sacremoses is not installed")
     tokenizer = module.MosesTokenizer("en")
     return lambda text: tokenizer.tokenize(text, escape=False)
 
 
-@pytest.mark.parametrize("text", GOLDEN)
-def test_moses_golden(text: str) -> None:
-    assert " ".join(moses(text)) == GOLDEN[text]
+@pytest.mark.parametrize("text", EXPECTED)
+def test_moses(text: str) -> None:
+    assert " ".join(moses(text)) == EXPECTED[text]
 
 
-def test_moses_golden_is_what_sacremoses_gives(sacremoses: Any) -> None:
-    assert {text: " ".join(sacremoses(text)) for text in GOLDEN} == GOLDEN
+def test_expected_words_are_those_of_sacremoses(sacremoses: Any) -> None:
+    assert {text: " ".join(sacremoses(text)) for text in EXPECTED} == EXPECTED
 
 
 @pytest.mark.parametrize("text", CASES)
@@ -87,7 +87,7 @@ def test_moses_sentences_run_together(sacremoses: Any) -> None:
 
 
 @pytest.mark.parametrize("ends", ["", " ", "."])
-def test_moses_knows_the_abbreviations(ends: str, sacremoses: Any) -> None:
+def test_moses_abbreviations(ends: str, sacremoses: Any) -> None:
     from sacremoses.corpus import NonbreakingPrefixes
 
     stems = [line.split()[0] for line in NonbreakingPrefixes().words("en")]
@@ -95,6 +95,7 @@ def test_moses_knows_the_abbreviations(ends: str, sacremoses: Any) -> None:
     assert split_words(texts, "moses") == [sacremoses(text) for text in texts]
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(st.text("ab5sNo.,.,'' '\"-`(é½", max_size=14))
 def test_moses_random_texts(sacremoses: Any, text: str) -> None:
@@ -112,11 +113,12 @@ def test_moses_random_words(sacremoses: Any, parts: list[str]) -> None:
     assert moses(text) == sacremoses(text)
 
 
+@pytest.mark.slow
 def test_moses_character_classes(sacremoses: Any) -> None:
     """Latin, Greek, Cyrillic, punctuation, currency, symbols: one code point at a time in each role."""
     blocks = [(0x20, 0x530), (0x1E00, 0x2C00), (0x3000, 0x3040), (0xFF00, 0xFFF0), (0x1F300, 0x1F700)]
-    # Reclassified since: ʕ, once lower-case, and small letters written above others. The dotted circle is a slip
-    # in sacremoses' tables.
+    # Reclassified since: ʕ, formerly lowercase, and combining small letters. The dotted circle is an error in
+    # sacremoses' tables.
     excepted = {0x295, *range(0x363, 0x370), 0x25CC}
     chars = [chr(code) for start, end in blocks for code in range(start, end) if code not in excepted]
     chars = [char for char in chars if unicodedata.category(char) != "Cn"]
@@ -125,10 +127,10 @@ def test_moses_character_classes(sacremoses: Any) -> None:
 
 
 def test_moses_real_text(sacremoses: Any) -> None:
-    """All evaluation texts, a line each: raw captions, headlines and answers, and text split before."""
-    files = [file for file in sorted((DATA / "eval").glob("*/*.tsv")) if file.parent.name not in ONE_WORD_A_LINE]
+    """All evaluation texts, one per line: raw captions, headlines, and answers, and tokenized text."""
+    files = [file for file in sorted((DATA / "eval").glob("*/*.tsv")) if file.parent.name not in ONE_WORD_PER_LINE]
     if not files:
-        pytest.skip("no evaluation texts: set ELMO_DATA to the folder that holds eval/")
+        pytest.skip("no evaluation texts: set ELMO_DATA to the folder that contains eval/")
     texts = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     words = split_words(texts, "moses")
     assert [(ours, text) for ours, text in zip(words, texts, strict=True) if ours != sacremoses(text)] == []
@@ -138,7 +140,7 @@ def test_moses_real_text(sacremoses: Any) -> None:
 DEVIATIONS = [
     # A control character separates words; sacremoses deletes it.
     ("nul\0l and don\x19t", "nul l and don t", "null and dont"),
-    # sacremoses writes a run of dots as DOT...MULTI for a while, and turns back what it did not write.
+    # sacremoses temporarily writes a run of dots as DOT...MULTI, and converts text of this form back to dots.
     ("a DOTDOTMULTI b", "a DOTDOTMULTI b", "a .. b"),
     # Letters newer than its character tables: Cherokee small letters, Georgian capitals.
     ("ꭰꭱ ᲐᲑ", "ꭰꭱ ᲐᲑ", "ꭰ ꭱ Ა Ბ"),
@@ -154,16 +156,16 @@ def test_moses_deviations(text: str, ours: str, theirs: str, sacremoses: Any) ->
 @settings(max_examples=500, deadline=None)
 @given(st.lists(st.text(st.characters(codec=None) | st.sampled_from(" .,'\n\0-"), max_size=20), max_size=4))
 @pytest.mark.parametrize("splitter", SPLITTERS)
-def test_spans_hold_all_but_blanks(splitter: str, texts: list[str]) -> None:
+def test_spans_cover_all_but_whitespace(splitter: str, texts: list[str]) -> None:
     words = split_words(texts, splitter)
     spans = split_texts(texts, splitter)
     assert len(spans) == len(words) == len(texts)
-    blank = re.compile(r"[\0-\x1f\s]" if splitter == "moses" else r"\s")
+    space = re.compile(r"[\0-\x1f\s]" if splitter == "moses" else r"\s")
     for text, text_words, text_spans in zip(texts, words, spans, strict=True):
         assert [text[start:end] for start, end in text_spans] == text_words
         assert all(start < end for start, end in text_spans)
         assert all(end <= start for (_, end), (start, _) in pairwise(text_spans))
-        assert "".join(text_words) == blank.sub("", text)
+        assert "".join(text_words) == space.sub("", text)
 
 
 @given(st.text())
@@ -172,12 +174,12 @@ def test_whitespace_and_characters(text: str) -> None:
     assert split_words([text], "characters") == [list("".join(text.split()))]
 
 
-HARD_TO_READ = ["\ud800", "a\udfffb", "\x7f", "\ufeff", "e\u0301", "👩\u200d👩", "שלום", "\U0010ffff"]
+UNUSUAL = ["\ud800", "a\udfffb", "\x7f", "\ufeff", "e\u0301", "👩\u200d👩", "שלום", "\U0010ffff"]
 LONG = ["x" * 10**5, "'" * 10**5, "." * 10**5, "," * 10**5, "a.b,c'd" * 10**4, "a'" * 10**5 + "."]
 
 
 @pytest.mark.parametrize("splitter", SPLITTERS)
-@pytest.mark.parametrize("text", HARD_TO_READ + LONG, ids=lambda text: ascii(text[:7]))
+@pytest.mark.parametrize("text", UNUSUAL + LONG, ids=lambda text: ascii(text[:7]))
 def test_any_text_is_split(text: str, splitter: str) -> None:
     words, nothing, again = split_words([text, "", text], splitter)
     assert "".join(words) == text
@@ -191,6 +193,8 @@ def test_no_texts() -> None:
         assert split_texts(["", " "], splitter) == [[], []]
 
 
-def test_unknown_splitter_is_refused() -> None:
-    with pytest.raises(ValueError, match="splitter must be one of moses, whitespace, characters, not 'penn'"):
+def test_unknown_splitter_is_rejected() -> None:
+    with pytest.raises(
+        ValueError, match="Expected `splitter` to be one of 'moses', 'whitespace', 'characters', got 'penn'"
+    ):
         split_texts(["a"], "penn")

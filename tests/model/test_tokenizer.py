@@ -97,11 +97,19 @@ def test_a_word_vocabulary(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="line 2"):
         ElmoTokenizer(vocab_file=str(file))
     file.write_text("the\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="neither 'bank' nor '<UNK>'"):
+    with pytest.raises(ValueError, match="Cannot encode 'bank': the vocabulary contains neither this word nor '<UNK>'"):
         ids(ElmoTokenizer(vocab_file=str(file)), ["bank"])
 
 
 # ---------------------------------------------------------------- text, offsets, word ids
+
+
+def test_split_returns_the_spans_of_words(tokenizer: ElmoTokenizer) -> None:
+    texts = ["It wasn't.", "", "a <S>b"]
+    words = [["It", "wasn", "'t", "."], [], ["a", "<S>", "b"]]
+    for text, spans, expected in zip(texts, tokenizer.split(texts), words, strict=True):
+        assert [text[start:end] for start, end in spans] == expected
+    assert tokenizer.split(["a <S>"], split_special_tokens=True) == [[(0, 1), (2, 3), (3, 4), (4, 5)]]
 
 
 def test_text_becomes_words_with_offsets(tokenizer: ElmoTokenizer) -> None:
@@ -111,7 +119,7 @@ def test_text_becomes_words_with_offsets(tokenizer: ElmoTokenizer) -> None:
     assert encoded.word_ids() == list(range(11))
     assert encoded.char_to_token(TEXT.index("Reuters") + 3) == 4
     assert encoded.token_to_chars(4) == (11, 18)
-    assert encoded.char_to_token(2) is None, "a blank"
+    assert encoded.char_to_token(2) is None, "whitespace"
     assert encoded["input_ids"] == ids(tokenizer, WORDS)
 
 
@@ -237,7 +245,7 @@ def test_pad_keeps_the_framework_and_other_fields(tokenizer: ElmoTokenizer) -> N
     single = tokenizer.pad(tokenizer("a"), padding="max_length", max_length=3)
     assert single["attention_mask"] == [1, 0, 0]
     assert isinstance(tokenizer.pad({"input_ids": [torch.ones(2, 50), torch.ones(1, 50)]})["input_ids"], torch.Tensor)
-    with pytest.raises(ValueError, match="pad needs input_ids; got words"):
+    with pytest.raises(ValueError, match="Expected `input_ids` to pad, got words"):
         tokenizer.pad({"words": []})
 
 
@@ -263,7 +271,7 @@ def test_decoding_shapes(tokenizer: ElmoTokenizer) -> None:
     cut = ids(tokenizer, ["é" * 30])
     assert tokenizer.decode(cut) == "é" * 24
     assert tokenizer.decode(ids(tokenizer, ["a" + "é" * 30])) == "a" + "é" * 23 + "\ufffd"
-    with pytest.raises(ValueError, match="bytes or one special word"):
+    with pytest.raises(ValueError, match="Expected a row of bytes or one special word"):
         tokenizer.decode([[259, 300, 260, 261]])
 
 
@@ -293,6 +301,7 @@ def test_copies_work(tokenizer: ElmoTokenizer) -> None:
         assert twin(TEXT)["input_ids"] == tokenizer(TEXT)["input_ids"]
 
 
+@pytest.mark.slow
 def test_the_fingerprint_is_stable(tokenizer: ElmoTokenizer) -> None:
     """datasets caches what `map` made under a hash of the tokenizer: across calls and across processes."""
     before = Hasher.hash(tokenizer)

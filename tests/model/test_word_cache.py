@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Vectors of words are kept across batches in inference, and nobody can tell but by the time it takes."""
+"""Word vectors are cached across batches in inference, and results do not change."""
 
 import copy
 import pickle
@@ -10,14 +10,14 @@ from datasets.fingerprint import Hasher
 from helpers.small_models import SENTENCES, inputs, tiny_model
 
 from modeling_elmo import ElmoModel
-from modeling_elmo.model.linear_elmo import rows_are_independent
+from modeling_elmo.model.linear_elmo import is_batch_invariant
 
 
 @pytest.fixture
 def model() -> ElmoModel:
     model = tiny_model()
-    if not rows_are_independent(model.char_encoder.embeddings.weight):
-        pytest.skip("the cache is off where a word's vector depends on its batch")
+    if not is_batch_invariant(model.char_encoder.embeddings.weight):
+        pytest.skip("the cache is off, because linear functions are not batch-invariant on this processor")
     return model
 
 
@@ -49,7 +49,7 @@ def test_it_is_bounded(model: ElmoModel) -> None:
 
 
 @pytest.mark.parametrize("change", ["in place", "data", "load", "dtype", "optimizer"])
-def test_a_changed_model_forgets(model: ElmoModel, change: str) -> None:
+def test_a_changed_model_clears_the_cache(model: ElmoModel, change: str) -> None:
     before = words(model, ["the", "bank"])
     weight = model.char_encoder.projection.weight
     if change == "in place":
@@ -70,7 +70,7 @@ def test_a_changed_model_forgets(model: ElmoModel, change: str) -> None:
     assert torch.equal(words(model, ["the", "bank"]), after)
 
 
-def test_it_is_off_where_gradients_are_wanted(model: ElmoModel) -> None:
+def test_it_is_off_if_gradients_are_enabled(model: ElmoModel) -> None:
     model(**inputs(SENTENCES))
     model.train()
     with torch.no_grad():
@@ -78,7 +78,7 @@ def test_it_is_off_where_gradients_are_wanted(model: ElmoModel) -> None:
     assert model.word_cache_info().currsize == 0
 
 
-def test_it_is_no_part_of_the_model(model: ElmoModel) -> None:
+def test_copies_and_hashes_of_the_model_exclude_it(model: ElmoModel) -> None:
     before = Hasher.hash(model)
     words(model, ["the", "bank"])
     assert model.word_cache_info().currsize == 4

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The wheel and the source distribution hold what the tree holds."""
+"""The wheel and the source distribution contain the files of the repository."""
 
 import subprocess
 import sys
@@ -10,15 +10,21 @@ from pathlib import Path
 import pytest
 from helpers.small_models import ROOT
 
+pytestmark = pytest.mark.slow
+
+# Files that the build creates, by their names in the wheel.
+BUILT_FILES: frozenset[str] = frozenset()
+
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, so that no build folder is left in the tree, and the wheel from the source distribution."""
-    pytest.importorskip("build", reason="building needs the package build")
+    """Build from a copy, so that the repository has no build folder; the wheel from the source distribution."""
+    pytest.importorskip("build", reason="requires the package `build`")
     copy, output = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("dist")
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    tracked = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True)
     if tracked.returncode:
-        pytest.skip("needs a git checkout, to know which files belong to the tree")
+        pytest.skip("requires a git checkout, which lists the files of the repository")
     for name in filter(None, tracked.stdout.split("\0")):
         if (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +41,7 @@ def files(folder: str, *patterns: str) -> set[str]:
     }
 
 
-def test_the_wheel_holds_both_packages_and_nothing_else(archives: Path) -> None:
+def test_the_wheel_equals_the_tree(archives: Path) -> None:
     (wheel,) = archives.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
@@ -43,7 +49,8 @@ def test_the_wheel_holds_both_packages_and_nothing_else(archives: Path) -> None:
     expected = {f"modeling_elmo/{name}" for name in files("modeling_elmo", "**/*.py", "py.typed")}
     expected |= {f"modeling_elmo/conversion/{name}" for name in files("conversion", "**/*.py", "**/*.toml")}
     expected |= {f"modeling_elmo/elmo_small_en/{name}" for name in files("modeling_elmo/elmo_small_en", "*")}
-    assert names == expected | {"modeling_elmo/conversion/model_card.md"}
+    expected |= {"modeling_elmo/conversion/model_card.md"} | (files(".", "*.py") - {"setup.py"})
+    assert names - BUILT_FILES == expected
     assert wheel.stat().st_size <= 12e6
 
 

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""ElmoEmbeddings in a real Spark, on this machine: two workers, four attempts a task as on a cluster."""
+"""ElmoEmbeddings in a local Spark session with two workers and, as on a cluster, four attempts per task."""
 
 import dataclasses
 import json
@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from helpers.hub_server import HubServer
 from helpers.run_python import run
 from helpers.small_models import ROOT, SENTENCES, tiny_model
-from helpers.tolerances import BATCHING_SMALL
+from helpers.tolerances import BATCHING_SMALL, SAME_BATCH
 
 from modeling_elmo import ElmoTokenizer
 from modeling_elmo.encoder import ElmoEncoder
@@ -35,6 +36,8 @@ from modeling_elmo.spark import ElmoEmbeddings
 from modeling_elmo.spark import model as spark_model
 from modeling_elmo.spark.schema import ANNOTATIONS, VECTORS
 
+pytestmark = pytest.mark.slow
+
 LAYERS = {"word_emb": 8, "lstm_outputs1": 16, "lstm_outputs2": 16, "elmo": 16}
 THREE = [["the", "bank"], ["of", "the", "river", "."], ["money", "and", "boats"]]
 MANY = [[f"word{i}", *["the"] * (i % 7)] for i in range(70)]
@@ -50,14 +53,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def mount(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder behind viewfs:///data, a file system that is Hadoop's and not local to Spark."""
+    """Return the folder behind viewfs:///data, a Hadoop file system that is not local to Spark."""
     return tmp_path_factory.mktemp("mount")
 
 
 @pytest.fixture(scope="module")
 def spark(mount: Path) -> Iterator[SparkSession]:
     before = os.environ.get("PYSPARK_PYTHON")
-    os.environ["PYSPARK_PYTHON"] = sys.executable  # Spark would take the first python3 of PATH
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # the default is the first python3 in PATH
     builder = SparkSession.builder.master("local[2,4]")
     options = {
         "spark.ui.enabled": "false",
@@ -86,7 +89,7 @@ def encoder(folder: str) -> ElmoEncoder:
 
 @pytest.fixture(params=["arrow_udf", "mapInArrow"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways into Python: of Spark 4.1 and of the versions before."""
+    """Use the functions of Spark 4.1 and those of earlier versions."""
     if request.param == "mapInArrow":
         monkeypatch.setattr(elmo_spark, "has_arrow_udf", lambda: False)
     elif not elmo_spark.has_arrow_udf():
@@ -94,40 +97,47 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return request.param
 
 
-def annotation(kind: str, begin: int, result: str, sentence: int) -> Row:
-    return Row(kind, begin, begin + len(result) - 1, result, {"sentence": str(sentence)}, [])
+def annotation(annotator_type: str, begin: int, result: str, sentence: int) -> Row:
+    return Row(annotator_type, begin, begin + len(result) - 1, result, {"sentence": str(sentence)}, [])
 
 
 def annotated(spark: SparkSession, rows: list[list[list[str]] | None]) -> DataFrame:
-    """Spark NLP's columns for rows of sentences of words; None makes both null."""
+    """Return Spark NLP's columns for rows of sentences of words. None makes both columns null."""
     data = []
     for index, sentences in enumerate(rows):
-        documents, tokens, place = [], [], 0
+        documents, tokens, begin = [], [], 0
         for number, words in enumerate(sentences or []):
-            documents.append(annotation("document", place, " ".join(words), number))
+            documents.append(annotation("document", begin, " ".join(words), number))
             for word in words:
-                tokens.append(annotation("token", place, word, number))
-                place += len(word) + 1
+                tokens.append(annotation("token", begin, word, number))
+                begin += len(word) + 1
         data.append((index, documents if sentences is not None else None, tokens if sentences is not None else None))
     schema = f"id int, sentence {ANNOTATIONS.simpleString()}, token {ANNOTATIONS.simpleString()}"
     columns = [F.col("id"), typed("sentence", "document"), typed("token", "token")]
     return spark.createDataFrame(data, schema).select(*columns)
 
 
-def typed(column: str, kind: str) -> Any:
-    return F.col(column).alias(column, metadata={"annotatorType": kind})
+def typed(column: str, annotator_type: str) -> Any:
+    return F.col(column).alias(column, metadata={"annotatorType": annotator_type})
 
 
 def matrix(vectors: Any, size: int = 16) -> np.ndarray:
-    """Vectors of a row, of either output type, as [words, size]."""
+    """Return the vectors of a row, of either output type, as [words, size]."""
     rows = [vector.embeddings if isinstance(vector, Row) else vector for vector in vectors]
     return np.array(rows, np.float32).reshape(-1, size)
 
 
+def cpu_vendor() -> str | None:
+    """Return the vendor of the processor as Linux names it, or None on other systems."""
+    path = Path("/proc/cpuinfo")
+    match = re.search(r"^vendor_id\s*: (\S+)", path.read_text(), re.MULTILINE) if path.exists() else None
+    return match[1] if match else None
+
+
 def assert_same(vectors: Any, expected: np.ndarray) -> None:
-    found = matrix(vectors, expected.shape[1])
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=0, atol=BATCHING_SMALL)
+    actual = matrix(vectors, expected.shape[1])
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=BATCHING_SMALL)
 
 
 def elmo(folder: str, *inputs: str, layer: str = "elmo") -> ElmoEmbeddings:
@@ -135,7 +145,7 @@ def elmo(folder: str, *inputs: str, layer: str = "elmo") -> ElmoEmbeddings:
 
 
 def wrapped(folder: str, wrap: Callable[[Any], Any], *inputs: str, chunk_words: int = 4) -> ElmoEmbeddings:
-    """A transformer whose work is wrapped, and goes back to Spark in small chunks."""
+    """Return a transformer with a wrapped worker function and small output chunks."""
 
     class Wrapped(ElmoEmbeddings):
         def _embed(self, columns: Any) -> Any:
@@ -150,7 +160,7 @@ def wrapped(folder: str, wrap: Callable[[Any], Any], *inputs: str, chunk_words: 
 def test_each_sentence_of_a_row_gets_its_own_vectors(
     spark: SparkSession, folder: str, encoder: ElmoEncoder, way: str
 ) -> None:
-    """Spark NLP gives every later sentence the first one's."""
+    """Spark NLP repeats the vectors of the first sentence."""
     data = annotated(spark, [THREE, None, [], THREE[:1], MANY])
     rows = elmo(folder, "sentence", "token").transform(data).orderBy("id").collect()
     assert [row.id for row in rows] == [0, 1, 2, 3, 4]
@@ -159,7 +169,7 @@ def test_each_sentence_of_a_row_gets_its_own_vectors(
         alone = [encoder.encode([words])[0] for words in sentences]
         assert_same(row.embeddings, np.concatenate(alone))
         names = [str(number) for number, words in enumerate(sentences) for _ in words]
-        assert [each.metadata["sentence"] for each in row.embeddings] == names
+        assert [item.metadata["sentence"] for item in row.embeddings] == names
 
 
 def test_columns_in_either_order(spark: SparkSession, folder: str) -> None:
@@ -187,7 +197,7 @@ def test_annotations_and_their_column(spark: SparkSession, folder: str, way: str
     }
     assert out.schema["token"].metadata == {"annotatorType": "token"}
     (row,) = out.collect()
-    assert [each.asDict() | {"embeddings": len(each.embeddings)} for each in row.embeddings] == [
+    assert [item.asDict() | {"embeddings": len(item.embeddings)} for item in row.embeddings] == [
         {
             "annotatorType": "word_embeddings",
             "begin": begin,
@@ -204,7 +214,7 @@ def test_annotations_and_their_column(spark: SparkSession, folder: str, way: str
         }
         for begin, end, word, sentence in ((0, 4, "Hello", "0"), (6, 6, "🙂", "0"), (8, 10, "you", "1"))
     ]
-    finished = out.select("embeddings.embeddings").collect()[0][0]  # what Spark NLP's finisher makes of it
+    finished = out.select("embeddings.embeddings").collect()[0][0]  # as Spark NLP's finisher returns it
     assert np.array(finished).shape == (3, 16)
 
 
@@ -223,7 +233,7 @@ def test_words(spark: SparkSession, folder: str, encoder: ElmoEncoder, way: str)
 
 def test_text_is_split_by_the_tokenizer(spark: SparkSession, folder: str, encoder: ElmoEncoder, way: str) -> None:
     texts = ["It wasn't the bank.", None, "", " \t", "東京 U.S."]
-    # A column of the output's name is replaced, and others pass as they are.
+    # A column with the output's name is replaced. The others do not change.
     data = spark.createDataFrame([(text, 1.5, text) for text in texts], "text string, n double, embeddings string")
     out = elmo(folder, "text").transform(data)
     assert sorted(out.columns) == ["embeddings", "n", "text"]
@@ -250,14 +260,14 @@ def test_each_worker_loads_the_model_once(spark: SparkSession, folder: str, tmp_
     def wrap(embed: Any) -> Any:
         def work(columns: Any) -> Iterator[Any]:
             yield from embed(columns)
-            loads = spark_model._load.cache_info().misses
+            loads = spark_model._load_encoder.cache_info().misses
             (tmp_path / f"{os.getpid()}-{loads}").touch()
 
         return work
 
     data = spark.createDataFrame([(words,) for words in MANY], "words array<string>").repartition(6)
     copy = shutil.copytree(folder, tmp_path / "fresh")
-    before = spark_model._load.cache_info().misses
+    before = spark_model._load_encoder.cache_info().misses
     for _ in range(2):
         wrapped(str(copy), wrap, "words").transform(data).collect()
     workers = [path.name.split("-") for path in tmp_path.glob("*-*")]
@@ -265,10 +275,10 @@ def test_each_worker_loads_the_model_once(spark: SparkSession, folder: str, tmp_
     assert str(os.getpid()) not in pids
     assert 1 <= len(pids) <= 2
     assert len(workers) == len(pids), "no worker loaded a second time"
-    assert spark_model._load.cache_info().misses == before, "the driver needs no model"
+    assert spark_model._load_encoder.cache_info().misses == before, "the driver loaded no model"
 
 
-def test_a_model_written_anew_is_loaded_anew(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_changed_model_is_loaded_again(spark: SparkSession, tmp_path: Path) -> None:
     data = spark.createDataFrame([(["the"],)], "words array<string>")
     results = []
     for seed in (0, 1):
@@ -280,8 +290,8 @@ def test_a_model_written_anew_is_loaded_anew(spark: SparkSession, tmp_path: Path
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_weights_are_mapped_into_memory(folder: str) -> None:
-    """So that the workers of a machine share them."""
-    model = spark_model.worker_encoder(folder, "cpu", None).model
+    """The workers of a machine share them."""
+    model = spark_model.load_worker_encoder(folder, "cpu", None).model
     spans = [
         [int(number, 16) for number in line.split(" ", 1)[0].split("-")]
         for line in Path("/proc/self/maps").read_text().splitlines()
@@ -308,7 +318,7 @@ def test_a_filter_does_not_embed_twice(spark: SparkSession, folder: str, way: st
     assert embedded.value == len(MANY)
 
 
-def test_a_killed_worker_costs_nothing(
+def test_a_killed_worker_changes_nothing(
     spark: SparkSession, folder: str, encoder: ElmoEncoder, tmp_path: Path, way: str
 ) -> None:
     marker = tmp_path / "killed"
@@ -332,7 +342,7 @@ def test_a_killed_worker_costs_nothing(
         assert_same(row.embeddings, expected[row.id])
 
 
-# -------------------------------------------------------------------- saving, loading, shipping
+# -------------------------------------------------------------------- saving, loading, distributing
 
 
 def test_pipeline_saved_and_loaded(spark: SparkSession, folder: str, tmp_path: Path) -> None:
@@ -346,7 +356,7 @@ def test_pipeline_saved_and_loaded(spark: SparkSession, folder: str, tmp_path: P
     fitted.write().overwrite().save(str(tmp_path / "fitted"))
     shutil.rmtree(moved)
     saved = "".join(path.read_text() for path in (tmp_path / "fitted").rglob("part-*"))
-    assert "moved" not in saved, "the copy has another place"
+    assert "moved" not in saved, "the copy has another path"
     for loaded in (
         PipelineModel.load(str(tmp_path / "fitted")),
         Pipeline.load(str(tmp_path / "pipeline")).fit(data),
@@ -364,18 +374,49 @@ def test_saved_and_loaded_alone(spark: SparkSession, folder: str, tmp_path: Path
     elmo(folder, "words").save(path)
     loaded = ElmoEmbeddings.load(path)
     assert loaded.getInputCols() == ["words"]
-    with pytest.raises(ValueError, match="the model is loaded from there"):
+    with pytest.raises(ValueError, match=r"Cannot overwrite .* the model was loaded from there"):
         loaded.write().overwrite().save(path)
     assert ElmoEmbeddings.load(folder).getModelPath() == folder, "a converted model loads as well"
     metadata = {"class": "com.johnsnowlabs.nlp.embeddings.ElmoEmbeddings", "uid": "E", "paramMap": {}}
     (tmp_path / "other" / "metadata").mkdir(parents=True)
     (tmp_path / "other" / "metadata" / "part-00000").write_text(json.dumps(metadata))
-    with pytest.raises(ValueError, match=r"must hold a saved .* got com\.johnsnowlabs"):
+    with pytest.raises(
+        ValueError, match=r"Expected a saved modeling_elmo.spark.ElmoEmbeddings .* got com\.johnsnowlabs"
+    ):
         ElmoEmbeddings.load(str(tmp_path / "other"))
 
 
+def test_a_pipeline_of_commit_a814f96(spark: SparkSession) -> None:
+    """Its params load, and its vectors are bit-identical."""
+    folder = ROOT / "tests" / "data" / "spark_saved_by_a814f96"
+    expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+    pipeline = PipelineModel.load(str(folder / "pipeline"))
+    (stage,) = pipeline.stages
+    assert type(stage) is ElmoEmbeddings
+    assert {param.name: value for param, value in stage._paramMap.items() if param.name != "modelPath"} == {
+        "inputCols": ["text"], "outputCol": "vectors", "poolingLayer": "elmo", "batchSize": 2, "maxTokensPerBatch": 64,
+        "storageRef": "tiny", "dimension": 16, "device": "cpu", "dtype": "float32", "shipModel": False,
+        "caseSensitive": True, "lazyAnnotator": True, "configProtoBytes": [1, 2],
+    }  # fmt: skip
+    data = spark.createDataFrame([(text,) for text in expected["texts"]], "text string").coalesce(1)
+    rows = pipeline.transform(data).collect()
+    assert len(rows) == len(expected["texts"])
+    # Kernels and their summation order depend on these.
+    is_same_platform = expected["computed_with"] == {
+        "torch": torch.__version__.split("+")[0],
+        "vendor": cpu_vendor(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+    }
+    with np.load(folder / "expected.npz") as vectors:
+        for index, row in enumerate(rows):
+            actual = matrix(row.vectors)
+            if is_same_platform:
+                assert actual.tobytes() == vectors[str(index)].tobytes()
+            np.testing.assert_allclose(actual, vectors[str(index)], rtol=0, atol=SAME_BATCH)
+
+
 def test_a_file_system_that_is_not_local(spark: SparkSession, folder: str, mount: Path) -> None:
-    """The model is copied to it, back to the driver, and goes from there to the workers as an archive."""
+    """The model is uploaded, downloaded to the driver, and sent to the workers as an archive."""
     data = spark.createDataFrame([(words,) for words in THREE], "words array<string>").coalesce(1)
     path = "viewfs://test/data/elmo"
     elmo(folder, "words").save(path)
@@ -389,7 +430,7 @@ def test_a_file_system_that_is_not_local(spark: SparkSession, folder: str, mount
     loaded.transform(data)
     assert [archive for archive in spark.sparkContext.listArchives if "#elmo-" in archive] == [name], "sent once"
     named = elmo(folder, "words").setModelPath(name.rpartition("#")[2])
-    assert named.transform(data).collect() == expected, "a model among Spark's files, by its name"
+    assert named.transform(data).collect() == expected, "the model is found by its name as a Spark file"
 
 
 def test_a_model_of_the_hub(folder: str, tmp_path: Path) -> None:
@@ -402,7 +443,7 @@ result = sorted(file.name for file in Path(path).iterdir())
     with HubServer() as hub:
         hub.commit("org/elmo", {file.name: file.read_bytes() for file in Path(folder).iterdir()})
         names = run(code, {**hub.environment(tmp_path), "HF_HUB_OFFLINE": "0"})
-    assert names == ["config.json", "model.safetensors", "tokenizer_config.json"], "data, and no code"
+    assert names == ["config.json", "model.safetensors", "tokenizer_config.json"], "no code is downloaded"
 
 
 # -------------------------------------------------------------------- params and errors
@@ -446,13 +487,13 @@ def test_params_as_in_spark_nlp(spark: SparkSession, folder: str) -> None:
 @pytest.mark.parametrize(
     ("setter", "value", "error", "message"),
     [
-        ("setInputCols", ["a", "b", "c"], TypeError, "takes two columns .* got"),
-        ("setInputCols", [1], TypeError, "takes two columns"),
-        ("setPoolingLayer", "elmo2", ValueError, "poolingLayer must be one of .* got 'elmo2'"),
-        ("setPoolingLayer", "lstm_outputs3", ValueError, "pooling_layer must be one of .* got 'lstm_outputs3'"),
-        ("setBatchSize", 0, ValueError, "batchSize must be a positive integer; got 0"),
-        ("setCaseSensitive", False, ValueError, "caseSensitive must be True"),
-        ("setDtype", "int8", ValueError, "dtype must be one of"),
+        ("setInputCols", ["a", "b", "c"], TypeError, "Expected two columns .* got"),
+        ("setInputCols", [1], TypeError, "Expected two columns"),
+        ("setPoolingLayer", "elmo2", ValueError, "`poolingLayer` to be one of .* got 'elmo2'"),
+        ("setPoolingLayer", "lstm_outputs3", ValueError, "got 'lstm_outputs3'"),
+        ("setBatchSize", 0, ValueError, "`batchSize` to be a positive integer, got 0"),
+        ("setCaseSensitive", False, ValueError, "`caseSensitive` to be True, got False"),
+        ("setDtype", "int8", ValueError, "dtype.* one of .* got 'int8'"),
     ],
 )
 def test_wrong_params(
@@ -462,10 +503,10 @@ def test_wrong_params(
         getattr(ElmoEmbeddings.pretrained(folder), setter)(value)
 
 
-def test_wrong_input_is_refused_on_the_driver(spark: SparkSession, folder: str, tmp_path: Path) -> None:
+def test_wrong_input_is_rejected_on_the_driver(spark: SparkSession, folder: str, tmp_path: Path) -> None:
     data = annotated(spark, [THREE]).withColumn("n", F.lit(1))
     for inputs, error, message in (
-        (["nothing"], ValueError, "must be among id, sentence, token, n; got nothing"),
+        (["nothing"], ValueError, "among id, sentence, token, n, got nothing"),
         (["n"], TypeError, "one string column, one array<string> column, or two .* got int"),
         (["token"], TypeError, "one string column"),
         (["token", "n"], TypeError, "one string column"),
@@ -473,15 +514,15 @@ def test_wrong_input_is_refused_on_the_driver(spark: SparkSession, folder: str, 
     ):
         with pytest.raises(error, match=message):
             elmo(folder, inputs).transform(data)
-    with pytest.raises(ValueError, match=r"dimension must be 8, as layer 'word_emb' .* got 512"):
+    with pytest.raises(ValueError, match=r"`dimension` 8 for layer 'word_emb' .* got 512"):
         elmo(folder, "sentence", "token", layer="word_emb").setDimension(512).transform(data)
-    with pytest.raises(ValueError, match="needs a model"):
+    with pytest.raises(ValueError, match="Cannot transform without a model"):
         ElmoEmbeddings().setInputCols("sentence", "token").setOutputCol("x").transform(data)
-    with pytest.raises(ValueError, match="needs a model"):
+    with pytest.raises(ValueError, match="Cannot save ElmoEmbeddings without a model"):
         ElmoEmbeddings().save(str(tmp_path / "none"))
-    with pytest.raises(FileNotFoundError, match=r"no model in .* on this machine"):
+    with pytest.raises(FileNotFoundError, match=r"No model found at .* on the driver"):
         elmo(folder, "sentence", "token").setModelPath(str(tmp_path / "gone")).transform(data)
-    with pytest.raises(ValueError, match=r"must be a folder with config.json, .* got 'elmo'"):
+    with pytest.raises(ValueError, match=r"Expected a model folder with config.json .* got 'elmo'"):
         ElmoEmbeddings.pretrained()
 
 
@@ -497,13 +538,13 @@ def test_the_guide(
     names: dict[str, Any] = {"spark": spark}
     for block in blocks:
         if "cluster" not in block:
-            # Java has a working folder of its own.
+            # Java's working folder is another one.
             code = block.replace('"my-pipeline"', f'"{tmp_path}/my-pipeline"')
             exec(compile(code, "docs/spark.md", "exec"), names)
     assert names["vectors"].count() == 3
     (first, *_) = names["annotated"].collect()
-    assert [each.result for each in first.embeddings] == ["We", "sat", "on", "the", "bank", "."]
-    assert [first.text[each.begin : each.end + 1] for each in first.embeddings] == [
-        each.result for each in first.embeddings
+    assert [item.result for item in first.embeddings] == ["We", "sat", "on", "the", "bank", "."]
+    assert [first.text[item.begin : item.end + 1] for item in first.embeddings] == [
+        item.result for item in first.embeddings
     ]
     assert_same(first.embeddings, encoder.encode([["We", "sat", "on", "the", "bank", "."]])[0])

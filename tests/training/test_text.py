@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Training text: nothing lost, nothing doubled, the same order for the same seed, contiguous rows."""
+"""Training text: every sentence once, the same order for the same seed, contiguous rows."""
 
 import gzip
 import lzma
@@ -11,12 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modeling_elmo.training.text import RunningText, SentenceBatches, TextStream, read_documents, text_files
-from modeling_elmo.vocabulary import LmVocabulary, most_frequent
+from modeling_elmo.training.text import (
+    ContiguousTextDataset,
+    DocumentStream,
+    SentenceBatchDataset,
+    read_documents,
+    text_files,
+)
+from modeling_elmo.vocabulary import LMVocabulary, most_frequent
 
 
 def write_text(folder: Path, files: int = 3, documents: int = 7) -> tuple[Path, ...]:
-    """Documents d of file f with the words f.d.0, f.d.1, ... in sentences of rising length."""
+    """Write files f with documents d of the words f.d.0, f.d.1, ... in sentences of increasing length."""
     paths = []
     for f in range(files):
         lines, word = [], 0
@@ -36,7 +42,9 @@ def test_batches_hold_every_sentence_once_and_stay_within_the_budget(tmp_path: P
     expected = Counter(" ".join(s) for path in paths for document in read_documents(path) for s in document)
     orders = []
     for seed in (0, 0, 1):
-        batches = list(SentenceBatches(TextStream(paths, seed, buffer=4), 20, endless=False, pool=2))
+        batches = list(
+            SentenceBatchDataset(DocumentStream(paths, seed, buffer=4), 20, infinite=False, buffer_batches=2)
+        )
         assert Counter(" ".join(s) for item in batches for s in item["words"]) == expected
         assert max(sum(len(s) + 2 for s in item["words"]) for item in batches) <= 20
         orders.append(batches)
@@ -44,37 +52,42 @@ def test_batches_hold_every_sentence_once_and_stay_within_the_budget(tmp_path: P
 
 
 def test_lengths_are_mixed_unless_they_are_grouped(tmp_path: Path) -> None:
-    text = TextStream(write_text(tmp_path, documents=40), 0, buffer=4)
+    text = DocumentStream(write_text(tmp_path, documents=40), 0, buffer=4)
     spread = []
     for group_by_length in (False, True):
-        batches = list(SentenceBatches(text, 20, endless=False, pool=8, group_by_length=group_by_length))
+        batches = list(
+            SentenceBatchDataset(text, 20, infinite=False, buffer_batches=8, group_by_length=group_by_length)
+        )
         lengths = [[len(sentence) for sentence in item["words"]] for item in batches]
         spread.append(sum(max(batch) - min(batch) for batch in lengths) / len(lengths))
     assert spread[0] > 1.5
     assert spread[1] < 0.5
 
 
-def test_skipping_goes_on_where_the_reading_stopped(tmp_path: Path) -> None:
-    text = TextStream(write_text(tmp_path), 3, buffer=4)
-    for make in (lambda: SentenceBatches(text, 20, pool=2), lambda: RunningText(text, 3, 4, processes=2)):
-        whole = list(islice(make(), 90))  # several epochs
-        later = make()
-        later.skip = 37
-        assert list(islice(later, 53)) == whole[37:]
+def test_skipping_resumes_at_the_same_batch(tmp_path: Path) -> None:
+    text = DocumentStream(write_text(tmp_path), 3, buffer=4)
+    for make in (
+        lambda: SentenceBatchDataset(text, 20, buffer_batches=2),
+        lambda: ContiguousTextDataset(text, 3, 4, processes=2),
+    ):
+        all_items = list(islice(make(), 90))  # several epochs
+        resumed = make()
+        resumed.num_skipped = 37
+        assert list(islice(resumed, 53)) == all_items[37:]
 
 
 def test_epochs_differ_in_order(tmp_path: Path) -> None:
-    text = TextStream(write_text(tmp_path), 0, buffer=4)
+    text = DocumentStream(write_text(tmp_path), 0, buffer=4)
     first, second = (list(text.documents(epoch)) for epoch in (0, 1))
     assert first != second
     assert sorted(first) == sorted(second)
 
 
-def test_a_long_sentence_is_cut_and_a_long_document_passed_on_in_parts(tmp_path: Path) -> None:
+def test_long_sentences_and_documents_are_split(tmp_path: Path) -> None:
     path = tmp_path / "long.txt"
     path.write_text(" ".join(map(str, range(25))) + "\n" + "a b\n" * 2500, encoding="utf-8")
     assert [len(document) for document in read_documents(path)] == [1000, 1000, 501]
-    batches = SentenceBatches(TextStream((path,)), 100, endless=False, max_words=10)
+    batches = SentenceBatchDataset(DocumentStream((path,)), 100, infinite=False, max_words=10)
     lengths = Counter(len(s) for item in batches for s in item["words"])
     assert lengths == {10: 2, 5: 1, 2: 2500}
 
@@ -83,14 +96,14 @@ def test_a_long_sentence_is_cut_and_a_long_document_passed_on_in_parts(tmp_path:
 def test_rows_are_contiguous_in_both_directions(
     tmp_path_factory: pytest.TempPathFactory, rows: int, steps: int, processes: int, seed: int
 ) -> None:
-    text = TextStream(write_text(tmp_path_factory.mktemp("text")), seed, buffer=3)
-    windows = list(islice(RunningText(text, rows, steps, processes), 6 * processes))
+    text = DocumentStream(write_text(tmp_path_factory.mktemp("text")), seed, buffer=3)
+    windows = list(islice(ContiguousTextDataset(text, rows, steps, processes), 6 * processes))
     for process in range(processes):
         for row in range(rows):
-            for name, ends in (("running", ("<S>", "</S>")), ("reversed", ("</S>", "<S>"))):
+            for name, ends in (("forward", ("<S>", "</S>")), ("backward", ("</S>", "<S>"))):
                 parts = [window[name][row] for window in windows[process::processes]]
                 assert all(len(part) == steps + 1 for part in parts)
-                # The last word of a window is the first one's of the next.
+                # The last word of a window is the first word of the next one.
                 assert all(a[-1] == b[0] for a, b in pairwise(parts))
                 stream = [parts[0][0]] + [word for part in parts for word in part[1:]]
                 assert stream[0] == ends[0]
@@ -99,41 +112,41 @@ def test_rows_are_contiguous_in_both_directions(
                     if previous is None or previous == ends[1]:
                         assert word == ends[0]
                     elif word not in ends and previous not in ends:
-                        at, before = (int(w.rpartition(".")[2]) for w in (word, previous))
-                        assert at == before + (1 if name == "running" else -1)
+                        number, previous_number = (int(w.rpartition(".")[2]) for w in (word, previous))
+                        assert number == previous_number + (1 if name == "forward" else -1)
                     previous = word
 
 
-def test_packed_files_and_folders_are_read(tmp_path: Path) -> None:
+def test_compressed_files_and_folders_are_read(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "a.txt").write_text("one two\n", encoding="utf-8")
     (tmp_path / "sub" / "b.txt.gz").write_bytes(gzip.compress(b"three\n"))
     (tmp_path / "sub" / "c.txt.xz").write_bytes(lzma.compress("fünf\n".encode()))
-    found = text_files([tmp_path])
-    assert [next(read_documents(path)) for path in found] == [[["one", "two"]], [["three"]], [["fünf"]]]
+    files = text_files([tmp_path])
+    assert [next(read_documents(path)) for path in files] == [[["one", "two"]], [["three"]], [["fünf"]]]
 
 
-def test_bad_text_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="text must be a file or a folder"):
+def test_errors_name_the_text_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="Expected a text file or a folder with"):
         text_files([tmp_path / "none"])
     bad = tmp_path / "bad.txt"
     bad.write_bytes(b"good line\n\xff\xfe\n")
-    with pytest.raises(ValueError, match=r"bad\.txt must be whole text in UTF-8"):
+    with pytest.raises(ValueError, match=r"Cannot read .*bad\.txt as UTF-8 text after line"):
         list(read_documents(bad))
-    cut = tmp_path / "cut.txt.xz"
-    cut.write_bytes(lzma.compress(b"one two\n" * 1000)[:-20])
-    with pytest.raises(ValueError, match=r"cut\.txt\.xz must be whole text"):
-        list(read_documents(cut))
+    truncated = tmp_path / "truncated.txt.xz"
+    truncated.write_bytes(lzma.compress(b"one two\n" * 1000)[:-20])
+    with pytest.raises(ValueError, match=r"Cannot read .*truncated\.txt\.xz as UTF-8 text after line"):
+        list(read_documents(truncated))
 
 
-def test_a_vocabulary_is_sorted_by_frequency_and_reads_back(tmp_path: Path) -> None:
+def test_a_vocabulary_is_sorted_by_frequency_and_survives_a_round_trip(tmp_path: Path) -> None:
     counts = Counter({"b": 3, "a": 3, "rare": 1, "often": 9, "<S>": 100})
     words = most_frequent(counts, min_count=2)
     assert words == ["<S>", "</S>", "<UNK>", "often", "a", "b"]
     assert most_frequent(counts, max_words=4) == words[:4]
-    vocabulary = LmVocabulary(words)
+    vocabulary = LMVocabulary(words)
     vocabulary.write(tmp_path)
-    again = LmVocabulary.read(tmp_path)
+    again = LMVocabulary.read(tmp_path)
     assert again.words == words
     assert again.encode(["a", "rare", "</S>"]).tolist() == [4, 2, 1]
 
@@ -142,6 +155,6 @@ def test_a_vocabulary_is_sorted_by_frequency_and_reads_back(tmp_path: Path) -> N
     ("words", "message"),
     [(["<S>", "</S>"], "<UNK> is missing"), (["<S>", "</S>", "<UNK>", "a", "a"], "got 'a' twice")],
 )
-def test_a_wrong_vocabulary_is_refused(words: list[str], message: str) -> None:
+def test_an_invalid_vocabulary_is_rejected(words: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        LmVocabulary(words)
+        LMVocabulary(words)

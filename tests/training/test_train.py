@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""`elmo train` with the real Trainer: killed and resumed, from old weights, down to a low perplexity."""
+"""`elmo train` with transformers' Trainer: interruption and resumption, existing models, and perplexity."""
 
 import csv
 import dataclasses
@@ -18,12 +18,13 @@ import pytest
 import torch
 from helpers.tolerances import SAME_BATCH
 
-from modeling_elmo import ElmoConfig, ElmoForPreTraining, ElmoModel, ElmoScorer, ElmoTokenizer, cli
-from modeling_elmo.training.callbacks import last_whole_checkpoint
+import elmo_cli
+from modeling_elmo import ElmoConfig, ElmoForPreTraining, ElmoModel, ElmoScorer, ElmoTokenizer
+from modeling_elmo.training.callbacks import last_complete_checkpoint
 from modeling_elmo.training.optimizers import create_optimizer
 from modeling_elmo.training.progress import ProgressCallback, create_scheduler
 from modeling_elmo.training.train import TrainOptions, train
-from modeling_elmo.vocabulary import LmVocabulary, count_words, most_frequent
+from modeling_elmo.vocabulary import LMVocabulary, count_words, most_frequent
 
 CONFIG = {
     "character_embedding_size": 4,
@@ -36,52 +37,55 @@ CONFIG_TEXT = str(CONFIG).replace("'", '"')
 
 
 def write_text(folder: Path, sentences: int = 60, seed: int = 0) -> Path:
-    """A small language: a subject, a verb that it takes, and an object."""
-    chance = random.Random(seed)
+    """Write sentences of a small language: a subject, one of its verbs, and a time."""
+    rng = random.Random(seed)
     subjects = {"cats": ["eat", "hunt"], "dogs": ["bark", "run"], "banks": ["lend", "close"]}
     lines = []
     for number in range(sentences):
-        subject = chance.choice(list(subjects))
-        lines.append(f"The {subject} {chance.choice(subjects[subject])} {chance.choice(['today', 'at night'])} .")
+        subject = rng.choice(list(subjects))
+        lines.append(f"The {subject} {rng.choice(subjects[subject])} {rng.choice(['today', 'at night'])} .")
         if number % 5 == 4:
             lines.append("")
     path = folder / "text.txt"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     words = most_frequent(count_words(line.split() for line in lines))
-    LmVocabulary(words).write(folder / "words.txt")
+    LMVocabulary(words).write(folder / "words.txt")
     return path
 
 
-def command(folder: Path, output: str, rows: str, steps: int = 16, optimizer: str = "adamw") -> list[str]:
-    options = f"--rows {rows} --max-tokens 60 --batch-size 4 --unroll-steps 6 --max-steps {steps} --save-steps 4"
+def command(folder: Path, output: str, batching: str, steps: int = 16, optimizer: str = "adamw") -> list[str]:
+    options = (
+        f"--batching {batching} --max-tokens 60 --batch-size 4 --unroll-steps 6 --max-steps {steps} --save-steps 4"
+    )
     options += (
         f" --eval-steps 4 --logging-steps 1 --warmup-steps 2 --valid {folder / 'text.txt'} --optimizer {optimizer}"
     )
-    start = [sys.executable, "-m", "modeling_elmo.cli", "train", str(folder / "text.txt"), "--output", output]
+    start = [sys.executable, "-m", "modeling_elmo", "train", str(folder / "text.txt"), "--output", output]
     dropout = CONFIG_TEXT[:-1] + ', "lstm_dropout": 0.1}'
     return [*start, "--vocabulary", str(folder / "words.txt"), "--config", dropout, *options.split()]
 
 
 def curve(folder: Path) -> list[dict[str, str]]:
-    """Return the rows of the curve without their times, which differ from run to run."""
+    """Return the rows of the curve without the times, which differ between runs."""
     with (folder / "curve.csv").open(newline="") as file:
         return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("rows", "unfinished", "optimizer"),
-    [("sentences", False, "adamw"), ("running", True, "adamw"), ("sentences", False, "muon")],
+    ("batching", "unfinished", "optimizer"),
+    [("sentences", False, "adamw"), ("contiguous", True, "adamw"), ("sentences", False, "muon")],
 )
-def test_killed_and_resumed_is_the_same_as_undisturbed(
-    tmp_path: Path, rows: str, unfinished: bool, optimizer: str
+def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one(
+    tmp_path: Path, batching: str, unfinished: bool, optimizer: str
 ) -> None:
     write_text(tmp_path)
-    arguments = command(tmp_path, str(tmp_path / "whole"), rows, optimizer=optimizer)[3:]
-    assert cli.main(arguments) == 0
+    arguments = command(tmp_path, str(tmp_path / "uninterrupted"), batching, optimizer=optimizer)[3:]
+    assert elmo_cli.main(arguments) == 0
 
     killed = tmp_path / "killed"
     process = subprocess.Popen(
-        command(tmp_path, str(killed), rows, optimizer=optimizer),
+        command(tmp_path, str(killed), batching, optimizer=optimizer),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env=os.environ,
@@ -95,36 +99,39 @@ def test_killed_and_resumed_is_the_same_as_undisturbed(
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stderr.close()
-    if unfinished:  # as if killed before the last files came
+    if unfinished:  # as if killed before the last files were written
         for name in ("carried_states", "random_state"):
             (last / f"{name}.safetensors").unlink()
-    resumed = command(tmp_path, str(killed), rows, optimizer=optimizer)[3:]
-    assert cli.main(resumed) == 1  # without --resume nothing is overwritten
-    assert cli.main([*resumed, "--resume"]) == 0
+    resumed = command(tmp_path, str(killed), batching, optimizer=optimizer)[3:]
+    assert elmo_cli.main(resumed) == 1  # without --resume nothing is overwritten
+    assert elmo_cli.main([*resumed, "--resume"]) == 0
 
-    assert curve(tmp_path / "whole") == curve(killed)
-    models = [ElmoForPreTraining.from_pretrained(folder).state_dict() for folder in (tmp_path / "whole", killed)]
+    assert curve(tmp_path / "uninterrupted") == curve(killed)
+    models = [
+        ElmoForPreTraining.from_pretrained(folder).state_dict() for folder in (tmp_path / "uninterrupted", killed)
+    ]
     assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
     assert [row["step"] for row in curve(killed) if row["eval_perplexity"]] == ["4", "8", "12", "16"]
 
 
-def test_checkpoints_of_another_number_of_processes_are_refused(tmp_path: Path) -> None:
+def test_checkpoints_of_another_number_of_processes_are_rejected(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint-4"
     folder.mkdir()
     arguments = SimpleNamespace(output_dir=str(tmp_path), world_size=2, process_index=1)
-    assert last_whole_checkpoint(arguments) is None
+    assert last_complete_checkpoint(arguments) is None
     (folder / "random_state.0.safetensors").touch()
-    with pytest.raises(ValueError, match=r"as many processes as it began with; got 2, .*checkpoint-4 is not whole"):
-        last_whole_checkpoint(arguments)
+    with pytest.raises(ValueError, match=r"Cannot resume .*checkpoint-4 with 2 processes"):
+        last_complete_checkpoint(arguments)
     (folder / "random_state.1.safetensors").touch()
-    assert last_whole_checkpoint(arguments) == str(folder)
+    assert last_complete_checkpoint(arguments) == str(folder)
     arguments.world_size = 1
-    with pytest.raises(ValueError, match="got 1, for which"):
-        last_whole_checkpoint(arguments)
+    with pytest.raises(ValueError, match="with 1 processes"):
+        last_complete_checkpoint(arguments)
 
 
+@pytest.mark.slow
 def test_the_recipe_of_bilm_tf_learns_a_small_text(tmp_path: Path) -> None:
-    """Unroll 20, carried states, Adagrad, sampled softmax: a training perplexity below 20 in 50 epochs."""
+    """20 unroll steps, carried states, Adagrad, sampled softmax: a training perplexity below 20 in 50 epochs."""
     text = write_text(tmp_path, sentences=100)
     words = sum(len(line.split()) + 2 for line in text.read_text().splitlines() if line)
     steps = 50 * words // (4 * 20)
@@ -133,7 +140,7 @@ def test_the_recipe_of_bilm_tf_learns_a_small_text(tmp_path: Path) -> None:
         output=tmp_path / "model",
         vocabulary=tmp_path / "words.txt",
         config={**CONFIG, "softmax": "sampled", "num_sampled_words": 8},
-        rows="running",
+        batching="contiguous",
         batch_size=4,
         unroll_steps=20,
         max_steps=steps,
@@ -150,19 +157,19 @@ def test_the_recipe_of_bilm_tf_learns_a_small_text(tmp_path: Path) -> None:
     assert int(last["step"]) == steps - steps % (steps // 10)
     assert float(last["perplexity"]) < 20
     lines = [line for line in text.read_text().splitlines() if line]
-    # Exact, over the whole vocabulary. What stays open are 12 sentences of 7.5 words: 12 ** (1 / 7.5) = 1.39.
+    # Exact, over the full vocabulary. The entropy is that of 12 sentences of 7.5 words: 12 ** (1 / 7.5) = 1.39.
     result = ElmoScorer.from_pretrained(str(tmp_path / "model")).perplexity(lines, True)
-    assert result.both < 2
+    assert result.combined < 2
 
 
-def test_training_goes_on_from_a_model_with_its_own_or_with_other_words(tmp_path: Path) -> None:
+def test_training_continues_from_a_model_with_its_own_or_another_vocabulary(tmp_path: Path) -> None:
     text = write_text(tmp_path)
-    assert cli.main(command(tmp_path, str(tmp_path / "first"), "sentences", steps=4)[3:]) == 0
+    assert elmo_cli.main(command(tmp_path, str(tmp_path / "first"), "sentences", steps=4)[3:]) == 0
     general = ["train", str(text), "--model", str(tmp_path / "first"), "--max-steps", "1", "--learning-rate", "0"]
-    assert cli.main([*general, "--output", str(tmp_path / "same")]) == 0
-    LmVocabulary(["<S>", "</S>", "<UNK>", "The", "cats"]).write(tmp_path / "few.txt")
+    assert elmo_cli.main([*general, "--output", str(tmp_path / "same")]) == 0
+    LMVocabulary(["<S>", "</S>", "<UNK>", "The", "cats"]).write(tmp_path / "few.txt")
     few = ["--vocabulary", str(tmp_path / "few.txt")]
-    assert cli.main([*general, *few, "--output", str(tmp_path / "other")]) == 0
+    assert elmo_cli.main([*general, *few, "--output", str(tmp_path / "other")]) == 0
 
     first, same, other = (
         ElmoForPreTraining.from_pretrained(tmp_path / name).state_dict() for name in ("first", "same", "other")
@@ -170,13 +177,13 @@ def test_training_goes_on_from_a_model_with_its_own_or_with_other_words(tmp_path
     assert all(torch.equal(first[name], same[name]) for name in first)  # a learning rate of 0 changes nothing
     assert all(torch.equal(first[name], other[name]) for name in first if name.startswith("elmo."))
     assert other["softmax.linear.weight"].shape == (5, 16)
-    assert LmVocabulary.read(tmp_path / "other").words == ["<S>", "</S>", "<UNK>", "The", "cats"]
+    assert LMVocabulary.read(tmp_path / "other").words == ["<S>", "</S>", "<UNK>", "The", "cats"]
 
 
-def test_the_trained_folder_opens_as_any_elmo(tmp_path: Path) -> None:
+def test_the_trained_folder_loads_as_an_elmo_model(tmp_path: Path) -> None:
     write_text(tmp_path)
     folder = tmp_path / "model"
-    assert cli.main(command(tmp_path, str(folder), "sentences", steps=2)[3:]) == 0
+    assert elmo_cli.main(command(tmp_path, str(folder), "sentences", steps=2)[3:]) == 0
     words = [["The", "cats", "eat"]]
     model = ElmoForPreTraining.from_pretrained(folder)
     base = ElmoModel.from_pretrained(folder)
@@ -187,14 +194,14 @@ def test_the_trained_folder_opens_as_any_elmo(tmp_path: Path) -> None:
     assert float((ours - its).abs().max()) <= SAME_BATCH
 
 
-def test_wrong_options_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_options_are_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = write_text(tmp_path)
-    assert cli.main(["train", str(text), "--output", str(tmp_path / "m")]) == 1
-    assert "must have a vocabulary" in capsys.readouterr().err
-    assert cli.main(["train", str(tmp_path / "no"), "--output", str(tmp_path / "m")]) == 1
-    assert "text must be a file or a folder" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="rows must be one of 'sentences', 'running'; got 'both'"):
-        TrainOptions(text=[text], output=tmp_path, rows="both")
+    assert elmo_cli.main(["train", str(text), "--output", str(tmp_path / "m")]) == 1
+    assert "Expected a vocabulary for a new model" in capsys.readouterr().err
+    assert elmo_cli.main(["train", str(tmp_path / "no"), "--output", str(tmp_path / "m")]) == 1
+    assert "Expected a text file or a folder with" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="Expected `batching` to be one of 'sentences', 'contiguous', got 'both'"):
+        TrainOptions(text=[text], output=tmp_path, batching="both")
 
 
 def test_muon_trains_the_lstm_matrices_and_adamw_the_rest() -> None:
@@ -227,7 +234,7 @@ def test_muon_trains_the_lstm_matrices_and_adamw_the_rest() -> None:
     assert float(singular.max()) < 1.5 * scale
 
 
-def test_muon_needs_a_torch_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_muon_requires_a_torch_version_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.optim, "Muon")
     model = ElmoForPreTraining(ElmoConfig(**CONFIG, word_vocab_size=20))
     with pytest.raises(ImportError, match=r"Expected torch 2\.9 or later for optimizer 'muon', got "):
@@ -260,7 +267,7 @@ def test_learning_rate_follows_steps_or_time(name: str, factors: list[float]) ->
         assert rates == pytest.approx(factors, abs=1e-6)
 
 
-def test_training_ends_on_time_and_continues_with_the_time_that_is_left(tmp_path: Path) -> None:
+def test_training_ends_on_time_and_continues_with_the_remaining_time(tmp_path: Path) -> None:
     text = write_text(tmp_path)
     options = TrainOptions(
         text=[text],
@@ -287,8 +294,8 @@ def test_training_ends_on_time_and_continues_with_the_time_that_is_left(tmp_path
     assert rows[-1]["eval_perplexity"]
     words = [int(row["words"]) for row in trained]
     assert words == sorted(set(words))
-    # What a checkpoint has used up is not given again.
-    checkpoint = last_whole_checkpoint(
+    # A resumed run starts with the time that the checkpoint has used.
+    checkpoint = last_complete_checkpoint(
         SimpleNamespace(output_dir=str(tmp_path / "model" / "checkpoints"), world_size=1, process_index=0)
     )
     saved = json.loads(Path(checkpoint, "progress.json").read_text())

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""One set of weights in every format that can hold it: each converts, alone and packed, to the same model."""
+"""The same weights in every format, as a folder and as an archive, convert to the same model."""
 
 import gzip
 import json
@@ -20,10 +20,13 @@ from helpers.write_tensorflow import hub_variables, write_hub, write_spark, writ
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
 
+from elmo_cli import main
 from modeling_elmo import ElmoForPreTraining, ElmoModel
-from modeling_elmo.cli import main
 from modeling_elmo.conversion import formats
 from modeling_elmo.conversion.convert import convert
+from modeling_elmo.conversion.formats import hdf5_checkpoint
+from modeling_elmo.conversion.formats.base import Format
+from modeling_elmo.conversion.source.fetch import SourceFile
 from modeling_elmo.scorer import ElmoScorer
 
 WORDS = ["<S>", "</S>", "<UNK>", "the", "bank", "of"]
@@ -31,7 +34,7 @@ Arrays = dict[str, Array]
 
 
 def arrays() -> Arrays:
-    """Biases of few digits, so that adding the forget bias and taking it off again loses nothing."""
+    """Return arrays whose biases are rounded, so that adding and subtracting the forget bias is exact."""
     found = random_arrays(OPTIONS, softmax=len(WORDS))
     return {name: (array * 1024).round() / 1024 if name.endswith("/B") else array for name, array in found.items()}
 
@@ -114,7 +117,7 @@ def test_the_same_weights_make_the_same_model(
 
 
 @pytest.mark.parametrize("name", ["bilm-tf HDF5, NLPL", "TensorFlow checkpoint"])
-def test_a_language_model_keeps_its_softmax_and_goes_back(name: str, tmp_path: Path) -> None:
+def test_round_trip_of_a_language_model_with_its_softmax(name: str, tmp_path: Path) -> None:
     if name in TENSORFLOW:
         pytest.importorskip("tensorflow", reason="TensorFlow's checkpoints are written and read by tensorflow")
     found = arrays()
@@ -124,7 +127,7 @@ def test_a_language_model_keeps_its_softmax_and_goes_back(name: str, tmp_path: P
     assert torch.equal(model.softmax.linear.weight, torch.from_numpy(found["softmax/W"]))
     assert torch.equal(model.softmax.linear.bias, torch.from_numpy(found["softmax/b"]))
     plain = convert(tmp_path / "source", tmp_path / "plain")
-    assert plain.left_out[:2] == ("softmax/W", "softmax/b")
+    assert plain.unused_arrays[:2] == ("softmax/W", "softmax/b")
     both = [ElmoModel.from_pretrained(tmp_path / folder).state_dict() for folder in ("model", "plain")]
     assert all(torch.equal(both[0][key], tensor) for key, tensor in both[1].items())
 
@@ -143,7 +146,7 @@ def test_a_language_model_keeps_its_softmax_and_goes_back(name: str, tmp_path: P
     ).read_bytes()[-100:]
 
 
-def test_many_langs_from_a_zip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_langs_from_a_zip_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_model(tmp_path / "en.model")
     source = shutil.make_archive(str(tmp_path / "136"), "zip", tmp_path, "en.model")
     assert main(["convert", source, str(tmp_path / "model")]) == 0
@@ -155,24 +158,44 @@ def test_many_langs_from_a_zip(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert model(**batch)[0].shape == (1, 2, model.config.hidden_size)
 
 
-def test_what_is_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sources_without_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.txt").write_text("a file of something else")
     for source in ("empty", "text.txt"):
         assert main(["convert", str(tmp_path / source), str(tmp_path / "model")]) == 1
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("elmo: error: ")]
     assert len(errors) == 2
-    assert all(f"must be one of {', '.join(each.NAME for each in formats.FORMATS)}; got" in line for line in errors)
+    names = ", ".join(format.NAME for format in formats.FORMATS)
+    assert f"empty to be one of {names}, got a folder with no file." in errors[0]
+    assert f"text.txt to be one of {names}, got another file." in errors[1]
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("format", formats.FORMATS, ids=lambda format: format.NAME)
+def test_only_hdf5_weights_have_a_softmax_file(format: Format, tmp_path: Path) -> None:
+    file = SourceFile(tmp_path / "softmax.hdf5", "softmax.hdf5")
+    message = "Expected one weight file" if format is hdf5_checkpoint else "Cannot use softmax file"
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        format.open_checkpoint(tmp_path, softmax=file)
+
+
+def test_a_softmax_file_for_other_weights(tmp_path: Path) -> None:
+    write_model(tmp_path / "en.model")
+    write_hdf5(tmp_path / "lm", arrays(), "lm_weights.hdf5")
+    softmax = tmp_path / "lm" / "lm_weights.hdf5"
+    with pytest.raises(ValueError, match=r"softmax file lm_weights\.hdf5: ELMoForManyLangs model weights have no"):
+        convert(tmp_path / "en.model", tmp_path / "model", softmax=softmax)
+    write_hdf5(tmp_path / "plain", without_softmax(arrays()))
+    assert "softmax/W" in convert(tmp_path / "plain", tmp_path / "model", softmax=softmax).unused_arrays
 
 
 def test_a_language_model_without_words_or_softmax(tmp_path: Path) -> None:
     found: Any = arrays()
     write_hdf5(tmp_path / "no words", found)
-    with pytest.raises(FileNotFoundError, match="must come with its vocabulary"):
+    with pytest.raises(FileNotFoundError, match="without the vocabulary of its softmax"):
         convert(tmp_path / "no words", tmp_path / "model", language_model=True)
     write_hdf5(tmp_path / "no softmax", without_softmax(found))
-    with pytest.raises(FileNotFoundError, match="must have a softmax"):
+    with pytest.raises(FileNotFoundError, match="without a softmax"):
         convert(tmp_path / "no softmax", tmp_path / "model", language_model=True)
     assert "_char_embedding_weights" in next(iter(state_dict(without_softmax(found))))
     assert not (tmp_path / "model").exists()

@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""Models of ELMoForManyLangs: vectors, ids, the reader of their folders, and that plain ELMo knows nothing of them."""
+"""Models of ELMoForManyLangs: vectors, ids, and model folders; other models have none of their fields."""
 
 import json
 import os
@@ -21,8 +21,8 @@ from helpers.write_many_langs import (
     LONGEST,
     WORDS,
     NumpyManyLangs,
-    changed,
-    opened_model,
+    architecture_with,
+    open_model,
     run_package,
     write_model,
 )
@@ -31,10 +31,10 @@ from hypothesis import strategies as st
 from transformers import AutoModel, AutoTokenizer, DataCollatorWithPadding
 
 from modeling_elmo import ElmoConfig, ElmoModel, ElmoTokenizer
-from modeling_elmo.conversion.convert import convert
+from modeling_elmo.conversion.convert import convert, lexicon_tokenizer
 from modeling_elmo.conversion.export import export
 from modeling_elmo.conversion.formats import many_langs
-from modeling_elmo.conversion.mapping.layouts import recognise
+from modeling_elmo.conversion.mapping.layouts import detect_layout
 from modeling_elmo.remote_code import write_code
 
 SENTENCES = [
@@ -68,7 +68,7 @@ def copied(source: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded(source: Path) -> tuple[ElmoModel, ElmoTokenizer]:
-    return opened_model(source)
+    return open_model(source)
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +91,12 @@ def all_layers(model: Any, tokenizer: ElmoTokenizer, sentences: list[list[str]],
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_layer_agrees_with_the_oracle(variant: str, tmp_path: Path) -> None:
-    architecture = changed(token_embedder=VARIANTS[variant])
+    architecture = architecture_with(token_embedder=VARIANTS[variant])
     write_model(tmp_path, architecture, seed=3)
-    model, tokenizer = opened_model(tmp_path)
+    model, tokenizer = open_model(tmp_path)
     layers = all_layers(model.double(), tokenizer, SENTENCES).numpy()
     oracle = NumpyManyLangs(architecture, seed=3)
-    # Without characters the projected words are stored, rounded to float32.
+    # Without characters, the projected words are stored and therefore rounded to float32.
     tolerance = SAME_BATCH if VARIANTS[variant].get("char_dim") == 0 else ORACLE
     for vectors, words in zip(layers, SENTENCES, strict=True):
         assert np.abs(vectors[:, : len(words)] - oracle.run(words)).max(initial=0) <= tolerance
@@ -108,16 +108,16 @@ def test_every_layer_agrees_with_the_package(variant: str, tmp_path: Path) -> No
     python = os.environ.get("ELMO_MANY_LANGS_PYTHON")
     if not python:
         pytest.skip("set ELMO_MANY_LANGS_PYTHON to the Python of an environment with elmoformanylangs")
-    write_model(tmp_path, changed(token_embedder=VARIANTS[variant]), zipped=False)
-    layers = all_layers(*opened_model(tmp_path), SENTENCES)
+    write_model(tmp_path, architecture_with(token_embedder=VARIANTS[variant]), zipped=False)
+    layers = all_layers(*open_model(tmp_path), SENTENCES)
     expected = run_package(python, tmp_path, SENTENCES, tmp_path / "vectors.npz")
     for vectors, words, want in zip(layers, SENTENCES, expected, strict=True):
         assert want.shape == (3, len(words), 12)
         assert max_difference(vectors[:, : len(words)], torch.from_numpy(want)) <= PACKED
 
 
-def test_boundaries_states_and_neighbours(loaded: tuple[ElmoModel, ElmoTokenizer]) -> None:
-    """What plain ELMo can do works the same: any padding, boundaries as words, states from sentence to sentence."""
+def test_boundaries_states_and_batching(loaded: tuple[ElmoModel, ElmoTokenizer]) -> None:
+    """Padding, explicit boundaries, and carried states work as in other models."""
     model, tokenizer = loaded
     whole = all_layers(model, tokenizer, SENTENCES)
     alone = all_layers(model, tokenizer, [SENTENCES[0]])[0]
@@ -137,28 +137,28 @@ def test_boundaries_states_and_neighbours(loaded: tuple[ElmoModel, ElmoTokenizer
     assert (warm - model(**left)[0]).abs().max() > 0.01
 
 
-def test_character_vectors_in_place_of_ids(loaded: tuple[ElmoModel, ElmoTokenizer], tmp_path: Path) -> None:
+def test_character_vectors_instead_of_ids(loaded: tuple[ElmoModel, ElmoTokenizer], tmp_path: Path) -> None:
     model, tokenizer = loaded
     batch = inputs(SENTENCES, tokenizer)
-    embedded = model.char_encoder.embed(batch["input_ids"])
+    embedded = model.char_encoder.embed_characters(batch["input_ids"])
     assert embedded.shape == (4, 13, 7 + 50 * 4)
     with torch.no_grad():
         got = model(inputs_embeds=embedded, attention_mask=batch["attention_mask"])[0]
         assert max_difference(got, model(**batch)[0]) <= SAME_BATCH
-    with pytest.raises(ValueError, match=r"\[batch, words, 207\]; got \[4, 13, 50, 4\]"):
+    with pytest.raises(ValueError, match=r"\[batch, words, 207\], got \[4, 13, 50, 4\]"):
         model(inputs_embeds=torch.zeros(4, 13, 50, 4))
 
 
 def test_gradients_reach_the_lexicon(source: Path) -> None:
-    model, tokenizer = opened_model(source)
+    model, tokenizer = open_model(source)
     model(**inputs([["the", "nowhere"]], tokenizer))[0].sum().backward()
     rows = model.char_encoder.lexicon.weight.grad.abs().sum(1).nonzero().squeeze(1).tolist()
     assert rows == [1 + WORDS.index(word) for word in ("<oov>", "<bos>", "<eos>", "the")]
 
 
-def test_the_word_cache_tells_words_apart_that_are_spelt_alike(source: Path) -> None:
-    """The lexicon's id is part of a word: the same characters under another id are another word."""
-    model, tokenizer = opened_model(source)
+def test_the_word_cache_distinguishes_lexicon_ids(source: Path) -> None:
+    """The cache key includes the lexicon id: equal characters with another id are another word."""
+    model, tokenizer = open_model(source)
     batch = inputs([["the", "bank", "the"]], tokenizer)
     plain = ElmoModel(ElmoConfig(**{**model.config.to_dict(), "word_cache_size": 0}))
     plain.load_state_dict(model.state_dict())
@@ -169,16 +169,16 @@ def test_the_word_cache_tells_words_apart_that_are_spelt_alike(source: Path) -> 
             got, want = (m.eval()(**given, pooling_layer="word_emb")[0] for m in (model, plain))
             assert torch.equal(got, want)
             assert torch.equal(got[0, 0], got[0, 2]) == (given is batch)
-    if model.word_cache_info().currsize:  # where rows do not depend on their neighbours
+    if model.word_cache_info().currsize:  # the cache requires batch-invariant linear layers
         assert model.word_cache_info().misses == 5
 
 
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        (0, len(WORDS) + 1, rf"the words of input_ids must be in 0..{len(WORDS)}; got {len(WORDS) + 1}"),
-        (1, len(CHARACTERS) + 1, rf"the characters of input_ids must be in 0..{len(CHARACTERS)}"),
-        (3, -1, "the characters of input_ids must be in .* got -1"),
+        (0, len(WORDS) + 1, rf"word ids of `input_ids` in 0..{len(WORDS)}, got {len(WORDS) + 1}"),
+        (1, len(CHARACTERS) + 1, rf"character ids of `input_ids` in 0..{len(CHARACTERS)}"),
+        (3, -1, "character ids of `input_ids` in .* got -1"),
     ],
 )
 def test_ids_out_of_range(column: int, value: int, message: str, loaded: tuple[ElmoModel, ElmoTokenizer]) -> None:
@@ -187,7 +187,7 @@ def test_ids_out_of_range(column: int, value: int, message: str, loaded: tuple[E
     batch["input_ids"][0, 0, column] = value
     with pytest.raises(ValueError, match=message):
         model(**batch)
-    with pytest.raises(ValueError, match=r"\[batch, words, 51\], character ids; got \[1, 1, 50\]"):
+    with pytest.raises(ValueError, match=r"\[batch, words, 51\] \(character ids\), got \[1, 1, 50\]"):
         model(batch["input_ids"][..., 1:])
 
 
@@ -222,7 +222,7 @@ def test_ids_by_hand(loaded: tuple[ElmoModel, ElmoTokenizer]) -> None:
     assert tokenizer(["<pad>", "a"], is_split_into_words=True)["attention_mask"] == [0, 1]
 
 
-def test_words_come_back(loaded: tuple[ElmoModel, ElmoTokenizer]) -> None:
+def test_words_are_decoded(loaded: tuple[ElmoModel, ElmoTokenizer]) -> None:
     _, tokenizer = loaded
     batch = tokenizer(["the bank!", "Müller 東京 tea"], padding=True, return_tensors="pt")
     assert batch["input_ids"].shape == (2, 3, 51)
@@ -237,7 +237,7 @@ def test_words_come_back(loaded: tuple[ElmoModel, ElmoTokenizer]) -> None:
 
 
 def test_added_words(source: Path) -> None:
-    model, tokenizer = opened_model(source)
+    model, tokenizer = open_model(source)
     tokenizer.add_tokens(["[ENT]"])
     (row,) = tokenizer(["[ENT]"], is_split_into_words=True)["input_ids"]
     assert row[0] == 1, "the lexicon does not know it"
@@ -248,7 +248,7 @@ def test_added_words(source: Path) -> None:
 
 def test_entries_without_a_name(tmp_path: Path) -> None:
     lexicon = {"words": None, "characters": [*CHARACTERS, None, "q"]}
-    tokenizer = many_langs.lexicon_tokenizer(lexicon, splitter="whitespace")
+    tokenizer = lexicon_tokenizer(lexicon, splitter="whitespace")
     assert len(tokenizer) == len(CHARACTERS) + 3
     assert tokenizer(["q"], is_split_into_words=True)["input_ids"][0][1] == len(CHARACTERS) + 2
     tokenizer.save_pretrained(tmp_path)
@@ -259,7 +259,7 @@ def test_entries_without_a_name(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- saved folders
 
 
-def test_folders_come_back(converted: Path, loaded: tuple[ElmoModel, ElmoTokenizer], tmp_path: Path) -> None:
+def test_folders_are_loaded(converted: Path, loaded: tuple[ElmoModel, ElmoTokenizer], tmp_path: Path) -> None:
     tokenizer, model = AutoTokenizer.from_pretrained(converted), AutoModel.from_pretrained(converted).eval()
     assert type(tokenizer) is ElmoTokenizer
     assert torch.equal(all_layers(model, tokenizer, SENTENCES), all_layers(*loaded, SENTENCES))
@@ -268,7 +268,7 @@ def test_folders_come_back(converted: Path, loaded: tuple[ElmoModel, ElmoTokeniz
     for name in ("config.json", "model.safetensors", "lexicon.json"):
         assert (tmp_path / name).read_bytes() == (converted / name).read_bytes()
     (tmp_path / "lexicon.json").unlink()
-    with pytest.raises(ValueError, match=r"input_type 'lexicon' must have lexicon.json; it is missing"):
+    with pytest.raises(ValueError, match=r"input_type 'lexicon': lexicon.json is missing"):
         ElmoTokenizer.from_pretrained(tmp_path)
 
 
@@ -293,25 +293,25 @@ with torch.no_grad():
 @pytest.mark.parametrize(
     ("lists", "message"),
     [
-        ("{", "must be JSON"),
-        ("[]", "must be a JSON object with the lists"),
-        ('{"words": []}', "it has neither"),
-        ('{"words": [1]}', "'words' of .* must be a list of strings and nulls"),
-        ('{"characters": ["a", "a"]}', "'characters' of .* must have every name once"),
-        ('{"characters": ["a"]}', "'characters' of .* must have the entries <bos>, .* is missing"),
+        ("{", "Cannot read .* as JSON"),
+        ("[]", "Expected a JSON object with the list"),
+        ('{"words": []}', "got neither"),
+        ('{"words": [1]}', "Expected 'words' of .* to be a list of strings and nulls"),
+        ('{"characters": ["a", "a"]}', "Expected distinct names in 'characters' of .*, got 'a' twice"),
+        ('{"characters": ["a"]}', "Expected <bos>, .* in 'characters' of .*, but .* is missing"),
     ],
 )
-def test_damaged_lexicons(lists: str, message: str, tmp_path: Path) -> None:
+def test_corrupt_lexicons(lists: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "lexicon.json"
     file.write_text(lists)
     with pytest.raises(ValueError, match=message):
         ElmoTokenizer(lexicon_file=str(file), bos_token="<bos>", eos_token="<eos>")
 
 
-# ---------------------------------------------------------------- plain ELMo
+# ---------------------------------------------------------------- other models
 
 
-def test_plain_elmo_knows_nothing_of_it(tmp_path: Path) -> None:
+def test_other_models_have_no_lexicon_fields(tmp_path: Path) -> None:
     model, tokenizer = tiny_model(), ElmoTokenizer()
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
@@ -328,14 +328,14 @@ def test_plain_elmo_knows_nothing_of_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"lexicon_size": 5}, "lexicon_embedding_size must be a positive integer; got None"),
-        ({"lexicon_size": 5, "lexicon_embedding_size": 2}, "lexicon_bos_id must be a positive integer"),
+        ({"lexicon_size": 5}, "`lexicon_embedding_size` to be a positive integer, got None"),
+        ({"lexicon_size": 5, "lexicon_embedding_size": 2}, "`lexicon_bos_id` to be a positive integer"),
         (
             {"lexicon_size": 5, "lexicon_embedding_size": 2, "lexicon_bos_id": 1, "lexicon_eos_id": 5},
-            "lexicon_eos_id must be below lexicon_size, 5; got 5",
+            "`lexicon_eos_id` below `lexicon_size` = 5, got 5",
         ),
-        ({"lexicon_size": 5, "input_type": "words"}, "a lexicon must stand beside characters"),
-        ({"character_pad_id": 300}, "vocab_size must be at least 301"),
+        ({"lexicon_size": 5, "input_type": "words"}, "Cannot use a lexicon without character input"),
+        ({"character_pad_id": 300}, "`vocab_size` to be at least 301"),
     ],
 )
 def test_impossible_configurations(fields: dict[str, Any], message: str) -> None:
@@ -343,7 +343,7 @@ def test_impossible_configurations(fields: dict[str, Any], message: str) -> None
         tiny_config(**fields)
 
 
-# ---------------------------------------------------------------- the reader
+# ---------------------------------------------------------------- model folders
 
 
 def test_an_archive_converts(source: Path, tmp_path: Path) -> None:
@@ -355,17 +355,17 @@ def test_an_archive_converts(source: Path, tmp_path: Path) -> None:
     assert np.abs(layers[0].numpy() - NumpyManyLangs(ARCHITECTURE).run(SENTENCES[0])).max() <= ORACLE
 
 
-def test_what_a_folder_holds(copied: Path) -> None:
+def test_content_of_a_folder(copied: Path) -> None:
     (copied / "classifier.pkl").write_bytes(b"anything")
     meta = {"corpus": [{"description": "Wikipedia\n and  news", "language": "xxx"}], "id": 1}
     (copied / "meta.json").write_text(json.dumps(meta))
     assert many_langs.matches(copied)
     assert many_langs.matches(copied.parent), "the only model in a folder"
     opened = many_langs.open_checkpoint(copied.parent)
-    assert opened.left_out == ("classifier.pkl",)
+    assert opened.unused_arrays == ("classifier.pkl",)
     assert opened.fields["forget_bias"] == 0.0
     assert opened.note == "It was trained with ELMoForManyLangs on Wikipedia and news."
-    assert {what: file.origin for what, file in opened.files.items()} == {
+    assert {role: file.origin for role, file in opened.files.items()} == {
         "weights": "token_embedder.pkl",
         "encoder": "encoder.pkl",
         "words": "word.dic",
@@ -381,11 +381,11 @@ def test_what_a_folder_holds(copied: Path) -> None:
     assert not many_langs.matches(copied / "missing")
     (copied / "encoder.pkl").unlink()
     assert not many_langs.matches(copied)
-    with pytest.raises(FileNotFoundError, match=r"must have token_embedder\.pkl and encoder\.pkl"):
+    with pytest.raises(FileNotFoundError, match=r"Expected token_embedder\.pkl and encoder\.pkl in"):
         many_langs.open_checkpoint(copied)
 
 
-def test_old_pickles_and_new_ones_hold_the_same(source: Path, tmp_path: Path) -> None:
+def test_old_and_new_pickles_are_equivalent(source: Path, tmp_path: Path) -> None:
     write_model(tmp_path, zipped=False)
     assert (tmp_path / "encoder.pkl").read_bytes()[:2] != b"PK"
     old, new = many_langs.open_checkpoint(tmp_path), many_langs.open_checkpoint(source)
@@ -407,15 +407,15 @@ def test_old_pickles_and_new_ones_hold_the_same(source: Path, tmp_path: Path) ->
     ],
 )
 def test_the_architecture_is_found(config_path: str | None, copied: Path) -> None:
-    """Only ever in the folder: what the path means on this machine is nobody's business."""
+    """The file is read from the model folder only, wherever `config_path` points on this machine."""
     (copied.parent / "cnn.json").write_text("not this one")
     (copied / "config.json").write_text(json.dumps({"config_path": config_path}))
     assert many_langs.open_checkpoint(copied).files["options"].path == copied / "cnn.json"
 
 
-def test_the_published_architecture_stands_in(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_published_architecture_is_the_default(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (copied / "cnn.json").unlink()
-    with pytest.raises(ValueError, match=r"projection.weight of .* must have shape|char_emb_layer.* must have shape"):
+    with pytest.raises(ValueError, match=r"projection.weight of .* of shape|char_emb_layer.* of shape"):
         many_langs.open_checkpoint(copied)
     monkeypatch.setattr(many_langs, "DEFAULT_ARCHITECTURE", ARCHITECTURE)
     opened = many_langs.open_checkpoint(copied)
@@ -424,7 +424,7 @@ def test_the_published_architecture_stands_in(copied: Path, monkeypatch: pytest.
 
 
 def test_whitespace_in_lexicons(tmp_path: Path) -> None:
-    """As in the original: an entry of nothing but white space becomes U+3000, and of several the last one stays."""
+    """As in ELMoForManyLangs, whitespace entries become U+3000, and the last of several remains."""
     file = tmp_path / "char.dic"
     file.write_text("a\t0\n\u00a0\t1\n \t2\n\t3\nx y\t4\n\u3000z\t5\nz\t6\n\nb \t7\n", encoding="utf-8")
     assert many_langs.read_lexicon(file, 9) == ["a", None, None, "\u3000", "x y", None, "z", "b ", None]
@@ -457,78 +457,90 @@ BIAS = "forward_layer_0.state_linearity.bias"
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "another encoder": (
         _edit("cnn.json", lambda c: c["encoder"].update(name="lstm")),
-        "encoder.name 'elmo'; got 'lstm'",
+        "encoder.name 'elmo' in cnn.json, got 'lstm'",
     ),
     "another embedder": (
         _edit("cnn.json", lambda c: c["token_embedder"].update(name="LSTM")),
-        "token_embedder.name 'cnn'; got 'LSTM'",
+        "token_embedder.name 'cnn' in cnn.json, got 'LSTM'",
     ),
-    "no embedder": (_edit("cnn.json", lambda c: c.update(token_embedder=3)), "must have the object 'token_embedder'"),
+    "no embedder": (
+        _edit("cnn.json", lambda c: c.update(token_embedder=3)),
+        "option token_embedder to be an object, got 3",
+    ),
     "nothing to read": (
         _edit("cnn.json", lambda c: c["token_embedder"].update(word_dim=0, char_dim=0)),
-        "word_dim or char_dim above 0",
+        "positive token_embedder.word_dim or char_dim",
     ),
     "sizes that are none": (_edit("cnn.json", lambda c: c["token_embedder"].update(word_dim="7")), "got '7'"),
-    "wrong sizes": (_edit("cnn.json", lambda c: c["token_embedder"].update(word_dim=8)), r"\(6, 20\); got \(6, 19\)"),
+    "wrong sizes": (_edit("cnn.json", lambda c: c["token_embedder"].update(word_dim=8)), r"\(6, 20\), got \(6, 19\)"),
     "wrong filters": (_edit("cnn.json", lambda c: c["token_embedder"].update(filters=[[1]])), r"got \[\[1\]\]"),
-    "no highway": (_edit("cnn.json", lambda c: c["token_embedder"].pop("n_highway")), "n_highway .* got None"),
-    "no cells": (_edit("cnn.json", lambda c: c["encoder"].update(n_layers=0)), "n_layers, at least 1; got 0"),
+    "no highway": (_edit("cnn.json", lambda c: c["token_embedder"].pop("n_highway")), "n_highway, which is missing"),
+    "no cells": (
+        _edit("cnn.json", lambda c: c["encoder"].update(n_layers=0)),
+        "encoder.n_layers.* positive integer.* got 0",
+    ),
     "another number of layers": (
         _edit("cnn.json", lambda c: c["encoder"].update(n_layers=1)),
-        "no weight beside those of its architecture; got backward_layer_1",
+        "only the weights of its architecture .* got backward_layer_1",
     ),
     "one layer too few": (_edit("cnn.json", lambda c: c["encoder"].update(n_layers=3)), "forward_layer_2.* is missing"),
-    "JSON cut short": (_write("cnn.json", b'{"encoder'), "must be JSON"),
-    "JSON of another kind": (_write("config.json", b"[]"), "must be a JSON object; got list"),
-    "no pickle": (_write("encoder.pkl", b"PK\x03\x04 no archive"), "must be a whole file of PyTorch's"),
-    "an empty pickle": (_write("encoder.pkl", b""), "must be a whole file of PyTorch's"),
+    "JSON cut short": (_write("cnn.json", b'{"encoder'), "Cannot parse .*cnn.json as JSON"),
+    "JSON of another kind": (_write("config.json", b"[]"), "Expected a JSON object in .*config.json, got list"),
+    "no pickle": (_write("encoder.pkl", b"PK\x03\x04 no archive"), "truncated or corrupt PyTorch file"),
+    "an empty pickle": (_write("encoder.pkl", b""), "truncated or corrupt PyTorch file"),
     "code in a pickle": (
         lambda folder: (folder / "encoder.pkl").write_text(f"cos\nsystem\n(S'touch {folder}/ran'\ntR."),
-        "it is a pickle with code, which is not run",
+        "got a pickle with code, which is not executed",
     ),
-    "a list": (lambda folder: torch.save([1], folder / "encoder.pkl"), "must hold a state dict; got list"),
+    "a list": (lambda folder: torch.save([1], folder / "encoder.pkl"), "Expected a state dict in .* got list"),
     "integers": (
         _edit("encoder.pkl", lambda c: c.update({BIAS: c[BIAS].long()})),
-        "must be float32; got int64",
+        "to be float32, got int64",
     ),
-    "NaN": (_edit("encoder.pkl", lambda c: c[BIAS].fill_(float("nan"))), "must hold finite numbers"),
+    "NaN": (_edit("encoder.pkl", lambda c: c[BIAS].fill_(float("nan"))), "Expected finite values"),
     "a lost weight": (
         _edit("encoder.pkl", lambda c: c.pop(BIAS)),
-        rf"must have the weight {BIAS} \(40\); it is missing",
+        rf"Expected the weight {BIAS} \(40\) in .* it is missing",
     ),
-    "a row too many": (_edit("encoder.pkl", lambda c: c.update({BIAS: torch.zeros(41)})), r"shape \(40\); got \(41,\)"),
+    "a row too many": (_edit("encoder.pkl", lambda c: c.update({BIAS: torch.zeros(41)})), r"shape \(40\), got \(41,\)"),
     "a lost lexicon": (
         lambda folder: (folder / "word.dic").unlink(),
-        "word.dic must exist, with the names of 14 vectors",
+        "word.dic with the names of 14 vectors",
     ),
-    "a row that is not there": (_write("word.dic", b"the\t14\n"), r"line 1 .* number in 0..13; got 'the\\t14'"),
-    "a row twice": (_write("char.dic", b"a\t1\nb\t1\n"), "line 2 .* unused number"),
-    "a name alone": (_write("char.dic", b"a\n"), "line 1 .* must be a name, a tab"),
-    "no unknown word": (_write("word.dic", b"the\t0\n"), "must have the entries <oov>; <oov> is missing"),
-    "no marks": (_write("char.dic", b"<oov>\t0\n"), "<bos>, <eos>, <eow>, <bow>, <pad> is missing"),
-    "no UTF-8": (_write("char.dic", b"\xff\t0\n"), "must be text in UTF-8"),
+    "a row that is not there": (
+        _write("word.dic", b"the\t14\n"),
+        r"unused row in 0..13 at .*word.dic:1, got 'the\\t14'",
+    ),
+    "a row twice": (_write("char.dic", b"a\t1\nb\t1\n"), "unused row in .*char.dic:2"),
+    "a name alone": (_write("char.dic", b"a\n"), "Expected a name, a tab, .*char.dic:1"),
+    "no unknown word": (
+        _write("word.dic", b"the\t0\n"),
+        "Expected the entries <oov> in .*word.dic, but <oov> is missing",
+    ),
+    "no marks": (_write("char.dic", b"<oov>\t0\n"), "<bos>, <eos>, <eow>, <bow>, <pad> are missing"),
+    "no UTF-8": (_write("char.dic", b"\xff\t0\n"), "Cannot decode .*char.dic as UTF-8"),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damaged_folders(damage: str, copied: Path) -> None:
+def test_corrupt_folders(damage: str, copied: Path) -> None:
     apply, message = DAMAGE[damage]
     apply(copied)
-    with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
+    with pytest.raises((ValueError, TypeError, FileNotFoundError), match=message) as caught:
         read_all(copied)
     assert "\n" not in str(caught.value)
     assert not (copied / "ran").exists()
 
 
-def test_the_old_format_cannot_hold_it(converted: Path, tmp_path: Path) -> None:
+def test_export_is_rejected(converted: Path, tmp_path: Path) -> None:
     pytest.importorskip("h5py")
-    with pytest.raises(ValueError, match="the old format"):
+    with pytest.raises(ValueError, match="Cannot export a model with its own alphabet"):
         export(converted, tmp_path / "exported")
     assert not (tmp_path / "exported").exists()
 
 
-def test_its_tables_are_recognised(source: Path) -> None:
-    contents = recognise(many_langs.open_checkpoint(source).shapes)
-    assert (contents.code_point_rows, contents.lexicon_rows) == (len(CHARACTERS), len(WORDS))
-    assert contents.character_rows is contents.word_rows is None
+def test_its_tables_are_detected(source: Path) -> None:
+    info = detect_layout(many_langs.open_checkpoint(source).shapes)
+    assert (info.code_point_rows, info.lexicon_rows) == (len(CHARACTERS), len(WORDS))
+    assert info.character_rows is info.word_rows is None
     assert sys.modules.get("elmoformanylangs") is None, "the old package is not needed"

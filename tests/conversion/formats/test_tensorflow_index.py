@@ -1,5 +1,5 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
-"""The look through a TensorFlow checkpoint's index: what it finds is what was saved, and nothing else gets by."""
+"""Validation of a TensorFlow checkpoint's index: content equals what was saved, and corrupt files are rejected."""
 
 import random
 from pathlib import Path
@@ -10,8 +10,14 @@ from helpers.write_tensorflow import tensorflow, write_bundle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modeling_elmo.conversion.formats.tensorflow_bundle import data_of, find, index_of, mentions, open_bundle
-from modeling_elmo.conversion.formats.tensorflow_index import DamagedIndexError, Variable, read_index
+from modeling_elmo.conversion.formats.tensorflow_bundle import (
+    contains_name,
+    data_paths,
+    find_bundles,
+    index_path,
+    open_bundle,
+)
+from modeling_elmo.conversion.formats.tensorflow_index import CorruptIndexError, Variable, read_index
 
 tensorflow()
 ARRAYS = {
@@ -28,10 +34,10 @@ ENTRY = b"\x08\x01\x12\x10\x12\x02\x08\x01\x12\x02\x08\x02\x12\x02\x08\x03\x12\x
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prefix = tmp_path_factory.mktemp("bundle") / "model"
     write_bundle(prefix, ARRAYS)
-    return index_of(prefix)
+    return index_path(prefix)
 
 
-def test_names_shapes_and_places(index: Path) -> None:
+def test_names_shapes_and_positions(index: Path) -> None:
     found = read_index(index)
     assert found.shards == 1
     assert list(found.variables) == sorted(ARRAYS, key=lambda name: name.encode())
@@ -39,7 +45,7 @@ def test_names_shapes_and_places(index: Path) -> None:
         name: np.shape(array) for name, array in ARRAYS.items()
     }
     assert found.variables["lm/CNN/W_cnn_0/Adagrad"] == Variable((1, 2, 3, 4), 0, 96, 96)
-    data = data_of(index.with_suffix(""))[0].read_bytes()
+    data = data_paths(index.with_suffix(""))[0].read_bytes()
     step = found.variables["step"]
     assert data[step.offset : step.offset + step.size] == (3).to_bytes(8, "little")
 
@@ -63,12 +69,14 @@ def test_an_index_of_many_blocks_and_data_files(tmp_path: Path) -> None:
     assert {name: array.tolist() for name, array in bundle.read(names).items()} == {
         name: array.tolist() for name, array in arrays.items()
     }
-    data_of(tmp_path / "both")[1].unlink()
-    with pytest.raises(FileNotFoundError, match=r"must have its 2 data files beside it; got both\.data-00000-of-00002"):
+    data_paths(tmp_path / "both")[1].unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"Expected 2 data files next to .*both\.index, got both\.data-00000-of-00002"
+    ):
         open_bundle(tmp_path / "both")
 
 
-# What TensorFlow 2.20 would not survive, or would allocate memory for: with right checksums, as if written on purpose.
+# Entries for which TensorFlow 2.20 aborts or allocates too much memory, if their checksums are valid.
 CRAFTED = {
     "a negative size": (b"\x12\x02\x08\x03\x12\x02\x08\x04", b"\x12\x02\x08\x03\x12\x02\x08\x84"),
     "a larger size": (b"\x12\x02\x08\x03\x12\x02\x08\x04", b"\x12\x02\x08\x03\x12\x02\x08\x7f"),
@@ -85,24 +93,24 @@ CRAFTED = {
 
 
 @pytest.mark.parametrize("what", CRAFTED)
-def test_entries_that_cannot_be(what: str, index: Path, tmp_path: Path) -> None:
+def test_invalid_entries(what: str, index: Path, tmp_path: Path) -> None:
     old, new = CRAFTED[what]
     data = index.read_bytes()
     assert len(old) == len(new)
     assert old in data
     (tmp_path / "model.index").write_bytes(data.replace(old, new, 1))
-    with pytest.raises(DamagedIndexError):
+    with pytest.raises(CorruptIndexError):
         read_index(tmp_path / "model.index")
-    (tmp_path / "model.data-00000-of-00001").write_bytes(data_of(index.with_suffix(""))[0].read_bytes())
-    assert find(tmp_path) == [tmp_path / "model"]
-    assert mentions(tmp_path / "model", "lm/")
-    with pytest.raises(ValueError, match="cut short or damaged"):
+    (tmp_path / "model.data-00000-of-00001").write_bytes(data_paths(index.with_suffix(""))[0].read_bytes())
+    assert find_bundles(tmp_path) == [tmp_path / "model"]
+    assert contains_name(tmp_path / "model", "lm/")
+    with pytest.raises(ValueError, match="truncated or corrupt index"):
         open_bundle(tmp_path / "model")
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32), st.integers(1, 8))
-def test_damage_of_any_kind_is_one_kind_of_error(index: Path, tmp_path: Path, seed: int, changes: int) -> None:
+def test_corrupt_files_raise_one_kind_of_error(index: Path, tmp_path: Path, seed: int, changes: int) -> None:
     dice = random.Random(seed)
     data = bytearray(index.read_bytes())
     for _ in range(changes):
@@ -112,7 +120,7 @@ def test_damage_of_any_kind_is_one_kind_of_error(index: Path, tmp_path: Path, se
     (tmp_path / "model.index").write_bytes(data)
     try:
         found = read_index(tmp_path / "model.index")
-    except DamagedIndexError:
+    except CorruptIndexError:
         return
     for variable in found.variables.values():
         assert variable.shard < found.shards

@@ -1,0 +1,355 @@
+# Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
+"""Command line: fast help and usage errors, complete help, and the same choices and defaults as the package."""
+
+import argparse
+import dataclasses
+import inspect
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Collection
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from helpers.run_python import run
+
+import elmo_cli
+from modeling_elmo import ElmoScorer, __version__, cli, encoder
+from modeling_elmo.bundled import BUNDLED
+from modeling_elmo.conversion.convert import convert
+from modeling_elmo.conversion.export import export
+from modeling_elmo.conversion.model_files import DTYPES
+from modeling_elmo.conversion.publish import publish
+from modeling_elmo.conversion.verify import TOLERANCE
+from modeling_elmo.embed import inputs, job, rows
+from modeling_elmo.encode import vectors
+from modeling_elmo.model.splitting_elmo import SPLITTERS
+from modeling_elmo.training.optimizers import OPTIMIZERS
+from modeling_elmo.training.progress import LR_SCHEDULER_TYPES
+from modeling_elmo.training.train import BATCHINGS, DEFAULT_MAX_STEPS, TrainOptions
+from modeling_elmo.vocabulary import most_frequent
+
+COMMANDS = ["embed", "vocabulary", "train", "perplexity", "substitutes", "convert", "export", "verify", "publish"]
+
+WRONG_USAGE = [
+    ["embd"],
+    ["--model", "m"],
+    ["embed", "in.txt"],
+    ["embed", "in.txt", "out.npz", "--shard-row", "3"],
+    ["embed", "in.txt", "out.npz", "--batch-size", "0"],
+    ["embed", "in.txt", "out.npz", "--layers", "top"],
+    ["embed", "in.txt", "out.hdf5", "--pooling", "mean"],
+    ["embed", "in.txt", "out.npz", "--resume", "--overwrite"],
+    ["vocabulary", "text", "--output", "v", "--min-count", "x"],
+    ["train", "text", "--output", "m", "--batching", "words"],
+    ["train", "text", "--output", "m", "--config", "[]"],
+    ["train", "text", "--output", "m", "--config", "missing.json"],
+    ["convert", "old", "new", "--dtype", "int8"],
+    ["verify", "model", "vectors", "--tolerance", "-1"],
+]
+
+
+def command_parsers() -> dict[str, argparse.ArgumentParser]:
+    actions = elmo_cli.build_parser()._actions
+    (commands,) = (action for action in actions if isinstance(action, argparse._SubParsersAction))
+    return dict(commands.choices)
+
+
+def find_action(command: str, dest: str) -> argparse.Action:
+    (action,) = (action for action in command_parsers()[command]._actions if action.dest == dest)
+    return action
+
+
+def parse_options(*line: str) -> dict[str, Any]:
+    options = vars(elmo_cli.parse_arguments(line))
+    assert options.pop("command") == line[0]
+    return options
+
+
+def function_defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters.values()
+    return {item.name: item.default for item in parameters if item.default is not inspect.Parameter.empty}
+
+
+# -------------------------------------------------------------------- speed
+
+
+def test_parsing_imports_the_standard_library_only() -> None:
+    help_lines = [["--help"], ["--version"], *([command, "--help"] for command in COMMANDS)]
+    script = f"""
+import contextlib, io, sys
+before = set(sys.modules)
+import elmo_cli
+codes = []
+for line in {[*help_lines, [], *WRONG_USAGE]!r}:
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            elmo_cli.main(line)
+        except SystemExit as stop:
+            codes.append(stop.code or 0)
+packages = {{name.partition(".")[0] for name in set(sys.modules) - before}} - set(sys.stdlib_module_names)
+result = [codes, sorted(packages)]
+"""
+    codes = [0] * len(help_lines) + [2] * (1 + len(WRONG_USAGE))
+    assert run(script) == [codes, ["elmo_cli"]]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["embed", "in.txt"]], ids=str)
+def test_help_and_usage_errors_are_fast(arguments: list[str]) -> None:
+    """The target is 0.3 s of CPU time; importing torch takes several seconds."""
+    seconds = []
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "elmo_cli", *arguments], capture_output=True, check=False)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) < 1
+
+
+# -------------------------------------------------------------------- entry points and version
+
+
+def test_the_console_script_starts_outside_the_package() -> None:
+    (script,) = entry_points(group="console_scripts", name="elmo")
+    assert script.value == "elmo_cli:main"
+
+
+@pytest.mark.parametrize("module", ["elmo_cli", "modeling_elmo"])
+def test_version(module: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"modeling_elmo {__version__}\n"
+
+
+def test_version_is_that_of_the_package_in_the_same_folder(tmp_path: Path) -> None:
+    shutil.copy(elmo_cli.__file__, tmp_path)
+    (tmp_path / "modeling_elmo").mkdir()
+    (tmp_path / "modeling_elmo" / "_version.py").write_text('__version__ = "9.8.7.dev1"\n')
+    (tmp_path / "modeling_elmo" / "__init__.py").write_text("raise ImportError")
+    command = [sys.executable, str(tmp_path / "elmo_cli.py"), "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "modeling_elmo 9.8.7.dev1\n"
+
+
+def test_every_command_has_a_handler() -> None:
+    assert list(command_parsers()) == list(cli.HANDLERS) == COMMANDS
+
+
+# -------------------------------------------------------------------- usage
+
+
+def test_no_command_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        elmo_cli.main([])
+    assert caught.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == elmo_cli.build_parser().format_help()
+    assert all(f"\n    {command} " in printed.err for command in COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", WRONG_USAGE, ids=str)
+def test_wrong_usage_prints_the_usage_of_the_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        elmo_cli.main(arguments)
+    assert caught.value.code == 2
+    program = f"elmo {arguments[0]}" if arguments[0] in COMMANDS else "elmo"
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith(f"usage: {program} ")
+    assert lines[-1].startswith(f"{program}: error: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["embed", "a", "b.npz", "--shard-row", "3"], "unrecognized arguments: --shard-row 3"),
+        (["embed", "a", "b.npz", "--layers", "top"], "argument --layers: not allowed with output b.npz"),
+        (["embed", "a", "b.h5", "--layer", "elmo"], "argument --layer: not allowed with output b.h5"),
+        (["embed", "a", "b.npz", "--batch-size", "0"], "Expected an integer of at least 1, got '0'."),
+        (["train", "a", "--output", "b", "--seed-x"], "unrecognized arguments: --seed-x"),
+        (["train", "a", "--output", "b", "--learning-rate", "nan"], "Expected a number of at least 0, got 'nan'."),
+        (["train", "a", "--output", "b", "--config", "[1]"], "Expected a JSON object"),
+        (["vocabulary", "a", "--output", "b", "--max-words", "3"], "Expected an integer of at least 4, got '3'."),
+    ],
+)
+def test_usage_errors_name_the_reason(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        elmo_cli.main(arguments)
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_config_is_an_object_or_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text('{"preset": "small"}')
+    for text in (str(file), '{"preset": "small"}'):
+        assert parse_options("train", "text", "--output", "m", "--config", text)["config"] == {"preset": "small"}
+
+
+@pytest.mark.parametrize("suffix", job.HDF5)
+def test_hdf5_options_go_with_hdf5_output(suffix: str) -> None:
+    assert suffix in elmo_cli.HDF5_SUFFIXES
+    assert len(elmo_cli.HDF5_SUFFIXES) == len(job.HDF5)
+    assert parse_options("embed", "in.txt", f"out{suffix.upper()}", "--layers", "top")["layers"] == "top"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("two\n lines"), "elmo: error: two lines\n"),
+        (FileNotFoundError("no file"), "elmo: error: no file\n"),
+        (ImportError("no h5py"), "elmo: error: no h5py\n"),
+        (KeyboardInterrupt(), "elmo: error: Interrupted.\n"),
+    ],
+)
+def test_failures_are_one_line_and_exit_with_1(
+    error: BaseException, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(arguments: argparse.Namespace) -> int:
+        raise error
+
+    monkeypatch.setitem(cli.HANDLERS, "export", fail)
+    assert elmo_cli.main(["export", "model", "old"]) == 1
+    assert capsys.readouterr().err == line
+
+
+# -------------------------------------------------------------------- help
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_names_every_default(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "10000")  # no line breaks within a text
+    parser = command_parsers()[command]
+    shown = parser.format_help()
+    for action in parser._actions:
+        text = parser._get_formatter()._expand_help(action)
+        assert text in shown
+        if action.option_strings and action.nargs != 0 and not action.required:
+            assert "(default: " in text, action.option_strings
+            if action.default not in (None, (), {}):
+                assert f"(default: {action.default})" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_the_form_of_the_style_guide(command: str) -> None:
+    parser = command_parsers()[command]
+    assert parser.description[0].isupper()
+    assert parser.description.endswith(".")
+    (commands,) = (a for a in elmo_cli.build_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    for action in [*parser._actions, *commands._choices_actions]:
+        assert action.help
+        assert not action.help.endswith(".")
+        assert not action.help[0].isupper()
+
+
+# -------------------------------------------------------------------- choices and defaults
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "values"),
+    [
+        ("embed", "input_format", inputs.FORMATS),
+        ("embed", "splitter", SPLITTERS),
+        ("embed", "errors", rows.ERRORS),
+        ("embed", "pooling", [pooling for pooling in vectors.POOLINGS if pooling]),
+        ("embed", "layers", job.HDF5_LAYERS),
+        ("embed", "model_dtype", [*vectors.DTYPES.keys() - {"float64"}, encoder.INT8]),
+        ("train", "splitter", SPLITTERS),
+        ("train", "batching", BATCHINGS),
+        ("train", "optimizer", OPTIMIZERS),
+        ("train", "lr_scheduler_type", LR_SCHEDULER_TYPES),
+        ("convert", "splitter", SPLITTERS),
+        ("convert", "dtype", DTYPES),
+    ],
+)
+def test_choices_are_the_packages(command: str, option: str, values: Collection[str]) -> None:
+    assert sorted(find_action(command, option).choices) == sorted(values)
+
+
+def test_train_has_the_defaults_of_the_package() -> None:
+    options = parse_options("train", "text", "--output", "m")
+    assert TrainOptions(**options) == TrainOptions(text=["text"], output=Path("m"))
+    fields = {field.name for field in dataclasses.fields(TrainOptions)}
+    assert fields - options.keys() == {"weight_decay", "dataloader_num_workers", "disable_tqdm"}
+    assert f"(default: {DEFAULT_MAX_STEPS}, " in find_action("train", "max_steps").help
+
+
+def test_embed_has_the_defaults_of_the_package() -> None:
+    options = parse_options("embed", "in.txt", "out.npz")
+    assert options["model"] == BUNDLED
+    assert options["errors"] == job.EmbedOptions.errors
+    assert options["max_characters"] == inspect.signature(inputs.Input).parameters["max_characters"].default
+    for name, default in (
+        ("layer", job.EmbedOptions.layer),
+        ("dtype", job.EmbedOptions.dtype),
+        ("layers", job.EmbedOptions.hdf5_layers),
+        ("shard_rows", f"{job.EmbedOptions.shard_rows}, pooled: 10000"),
+        ("max_tokens_per_batch", encoder.DEFAULT_BUDGET),
+        ("batch_size", f"no limit; {encoder.DEFAULT_SENTENCES['cpu']} on a CPU without --max-tokens-per-batch"),
+    ):
+        assert options[name] is None
+        assert find_action("embed", name).help.endswith(f"(default: {default})")
+    assert find_action("embed", "column").help.endswith(f"{', '.join(encoder.TEXT_COLUMNS)})")
+
+
+@pytest.mark.parametrize(
+    ("line", "function", "missing"),
+    [
+        (["convert", "old", "new"], convert, set()),
+        (["export", "model", "old"], export, set()),
+        (["publish", "model", "me/elmo"], publish, {"token", "verification"}),
+        (["vocabulary", "text", "--output", "v"], most_frequent, set()),
+        (["substitutes", "model", "a ___"], ElmoScorer.substitutes, set()),
+    ],
+)
+def test_defaults_are_those_of_the_function(line: list[str], function: Callable[..., Any], missing: set[str]) -> None:
+    options, defaults = parse_options(*line), function_defaults(function)
+    assert defaults.keys() - options.keys() == missing
+    assert {name: options[name] for name in defaults.keys() - missing} == {
+        name: defaults[name] for name in defaults.keys() - missing
+    }
+
+
+def test_verify_has_the_tolerance_of_the_package() -> None:
+    assert parse_options("verify", "model", "vectors")["tolerance"] == TOLERANCE
+
+
+# -------------------------------------------------------------------- completion
+
+
+def test_completion_needs_shtab(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    with pytest.raises(SystemExit) as caught:
+        elmo_cli.main(["--print-completion", "bash"])
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == (
+        "elmo: error: Cannot print a completion script without shtab. Run `pip install modeling_elmo[completion]`.\n"
+    )
+
+
+def test_completion_offers_files_for_free_values(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[argparse.ArgumentParser] = []
+    stub = SimpleNamespace(FILE="files", complete=lambda parser, shell: seen.append(parser) or f"script for {shell}")
+    monkeypatch.setitem(sys.modules, "shtab", stub)
+    with pytest.raises(SystemExit) as caught:
+        elmo_cli.main(["--print-completion", "zsh"])
+    assert not caught.value.code
+    assert capsys.readouterr().out == "script for zsh\n"
+    actions = list(elmo_cli._actions(seen[0]))
+    with_files = {action.dest for action in actions if hasattr(action, "complete")}
+    assert {"input", "output", "text", "model", "folder", "config"} <= with_files
+    assert not with_files & {"errors", "optimizer", "json", "help"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("shtab", reason="shtab is not installed")
+    with pytest.raises(SystemExit) as caught:
+        elmo_cli.main(["--print-completion", shell])
+    assert not caught.value.code
+    script = capsys.readouterr().out
+    assert all(command in script for command in COMMANDS)
+    assert "warmup_stable_decay" in script
