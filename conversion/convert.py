@@ -12,6 +12,7 @@ import torch
 
 from modeling_elmo._version import __version__
 from modeling_elmo.files import atomic_folder, check_output_folder
+from modeling_elmo.messages import format_names
 from modeling_elmo.model.configuration_elmo import WORD_INPUT, ElmoConfig
 from modeling_elmo.model.tokenization_elmo import ElmoTokenizer
 from modeling_elmo.remote_code import write_code
@@ -24,7 +25,6 @@ from .formats.many_langs import BOS_ENTRY, EOS_ENTRY
 from .mapping.layouts import SOFTMAX_NAMES, WeightFileInfo, detect_layout
 from .mapping.name_map import check_shapes, resolve_rules, source_shapes, to_model
 from .mapping.options import config_from_options
-from .messages import format_names
 from .model_files import BASE_MODEL_PREFIX, CONFIG_FILE, DTYPES, WEIGHTS_FILE, state_dict, write_weights
 from .sentence_transformers_files import write_sentence_transformers_files
 from .source.fetch import Source, SourceFile, resolve_source

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from modeling_elmo.files import atomic_folder, check_output_folder
+from modeling_elmo.messages import format_names
 from modeling_elmo.model.configuration_elmo import CHARACTER_INPUT, NUM_CHARACTERS, WORD_INPUT, ElmoConfig
 from modeling_elmo.optional import import_h5py
 
@@ -25,7 +26,6 @@ from .mapping.layouts import LAYOUTS, SOFTMAX_NAMES, WeightFileInfo, get_layout
 from .mapping.name_map import from_model, resolve_rules, target_shapes
 from .mapping.options import config_from_options, options_from_config, parse
 from .mapping.tensor_ops import Array
-from .messages import format_names
 from .model_files import BASE_MODEL_PREFIX, read_config, read_weights
 
 OPTIONS_FILE = "options.json"  # a folder that contains it may be overwritten

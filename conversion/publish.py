@@ -13,11 +13,11 @@ from huggingface_hub import CommitOperationAdd, HfApi, metadata_load
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from modeling_elmo._version import __version__
+from modeling_elmo.messages import format_names
 from modeling_elmo.model.configuration_elmo import ElmoConfig
 from modeling_elmo.model.tokenization_elmo import ElmoTokenizer
 
 from . import card
-from .messages import format_names
 from .model_files import CONFIG_FILE, WEIGHTS_FILE, open_weights, read_config, weight_files
 from .sentence_transformers_files import sentence_transformers_files
 from .source.checkpoints import find_checkpoint

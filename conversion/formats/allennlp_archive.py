@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
+from modeling_elmo.messages import format_names
 from modeling_elmo.model.configuration_elmo import PRESETS, ElmoConfig
 
 from ..mapping.layouts import Shape
 from ..mapping.options import Options, fill_defaults, options_from_config, read_options
 from ..mapping.tensor_ops import Array
-from ..messages import format_names
 from ..source.checkpoints import find_checkpoint
 from ..source.fetch import SourceFile, single_path
 from .allennlp_names import CHARACTERS, MIX_FILE, SCALAR_MIX_KEY, WeightPart, scalar_mixes, weight_parts

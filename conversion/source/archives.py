@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from ..messages import format_name
+from modeling_elmo.messages import format_name
 
 MAX_BYTES = 16 << 30  # the largest published archive, a training checkpoint with optimizer state, has 5 GB
 MAX_MEMBERS = 10_000

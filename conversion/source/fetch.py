@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..messages import format_names
+from modeling_elmo.messages import format_names
+
 from .archives import is_archive
 from .checkpoints import Checkpoint, checkpoints, find_checkpoint
 from .download import CHUNK_SIZE, download

@@ -7,9 +7,9 @@ import pytest
 import torch
 from helpers.small_models import tiny_model
 
-from modeling_elmo.conversion.messages import format_name, format_names
 from modeling_elmo.conversion.model_files import read_config, read_weights
 from modeling_elmo.conversion.source.fetch import single_path
+from modeling_elmo.messages import format_name, format_names
 
 
 @pytest.mark.parametrize("max_shard_size", ["4KB", "1GB"])

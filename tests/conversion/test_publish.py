@@ -16,8 +16,8 @@ from helpers.run_python import run
 from helpers.small_models import tiny_model
 from helpers.tolerances import PACKED
 
+from elmo_cli import main
 from modeling_elmo import ElmoConfig, ElmoEncoder, ElmoModel, ElmoTokenizer
-from modeling_elmo.cli import main
 from modeling_elmo.conversion import commands
 from modeling_elmo.conversion.convert import convert
 from modeling_elmo.conversion.demo import write_demo

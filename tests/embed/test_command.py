@@ -419,7 +419,7 @@ def test_failures_are_one_line(model: str, here: Path, capsys: pytest.CaptureFix
             (),
             "Expected an output that ends in one of .parquet, .arrow, .safetensors, .npz, .hdf5, .h5, got 'o.xml'.",
         ),
-        ("in.txt", "o.npz", ("--layer", "x"), "all, elmo, word_emb"),
+        ("in.txt", "o.npz", ("--layer", "x"), "'all', 'elmo', 'word_emb'"),
         (
             "in.csv",
             "o.npz",

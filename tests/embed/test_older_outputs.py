@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from helpers.small_models import ROOT, tiny_model
 
-from modeling_elmo.cli import main
+from elmo_cli import main
 from modeling_elmo.embed.shards import ShardFolder
 
 DATA = ROOT / "tests" / "data"

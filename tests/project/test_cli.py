@@ -285,8 +285,8 @@ def test_embed_has_the_defaults_of_the_package() -> None:
         ("dtype", job.EmbedOptions.dtype),
         ("layers", job.EmbedOptions.hdf5_layers),
         ("shard_rows", f"{job.EmbedOptions.shard_rows}, pooled: 10000"),
-        ("max_tokens_per_batch", encoder.DEFAULT_BUDGET),
-        ("batch_size", f"no limit; {encoder.DEFAULT_SENTENCES['cpu']} on a CPU without --max-tokens-per-batch"),
+        ("max_tokens_per_batch", encoder.DEFAULT_MAX_TOKENS_PER_BATCH),
+        ("batch_size", f"no limit; {encoder.DEFAULT_BATCH_SIZE['cpu']} on a CPU without --max-tokens-per-batch"),
     ):
         assert options[name] is None
         assert find_action("embed", name).help.endswith(f"(default: {default})")
