@@ -28,7 +28,7 @@ class LSTMLayerParams(NamedTuple):
     weight_hr: tuple[Tensor, ...] | None  # [H, C]; None without a projection, then H = C
     cell_clip: float | None = None
     projection_clip: float | None = None  # no effect without a projection, as in bilm-tf
-    forget_bias: float = 0.0  # `forward` functions expect 0.0: `_cast_params` of `lstm_elmo` adds it to `bias`
+    forget_bias: float = 0.0  # 0.0 in a `ForwardBackward`, because `lstm_elmo` has added it to `bias`
     weight_dtype: str | None = None  # "int8" to quantize the weights; None to compute with them as they are
 
 
@@ -60,7 +60,7 @@ class LSTMGradients(NamedTuple):
     weight_hr: Any
 
 
-class LSTMImplementation(NamedTuple):
+class ForwardBackward(NamedTuple):
     """Forward and backward pass of an LSTM layer.
 
     `forward(inputs, hidden, cell, layer, batch_sizes, save_for_backward)` returns an `LSTMOutput` and a tuple of saved
@@ -104,12 +104,12 @@ def _group_by_direction(values: Sequence[Any], num_directions: int) -> list[tupl
 
 
 class LSTMFunction(torch.autograd.Function):
-    """Differentiable LSTM layer computed by any `LSTMImplementation`."""
+    """Differentiable LSTM layer computed by any `ForwardBackward`."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        implementation: LSTMImplementation,
+        implementation: ForwardBackward,
         inputs: Tensor,
         hidden: Tensor,
         cell: Tensor,
@@ -141,7 +141,7 @@ class LSTMFunction(torch.autograd.Function):
 
 
 def lstm(
-    implementation: LSTMImplementation,
+    implementation: ForwardBackward,
     inputs: Tensor,
     hidden: Tensor,
     cell: Tensor,

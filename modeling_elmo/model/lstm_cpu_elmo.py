@@ -18,8 +18,8 @@ from torch import Tensor
 
 from .linear_elmo import int8_linear, prepack
 from .lstm_common_elmo import (
+    ForwardBackward,
     LSTMGradients,
-    LSTMImplementation,
     LSTMLayerParams,
     LSTMOutput,
     SavedActivations,
@@ -357,4 +357,4 @@ def _backward_direction(
     )
 
 
-PACKED = LSTMImplementation(lstm_forward, lstm_backward)
+PACKED = ForwardBackward(lstm_forward, lstm_backward)

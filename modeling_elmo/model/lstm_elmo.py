@@ -1,12 +1,16 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """LSTM of one biLM layer: projected, clipped LSTM over packed sentences, with several implementations.
 
-`lstm_eager` defines the function that every implementation computes. To add an implementation, write a forward and a
-backward function with the signatures of `LSTMImplementation`, and add an entry to `IMPLEMENTATIONS`.
+`lstm_eager` defines the function that every implementation computes. To add an implementation:
+
+- write a function with the signature of `lstm_eager` and add it to `LSTM_FUNCTIONS`;
+- add its name to `LSTM_IMPLEMENTATIONS` in `configuration_elmo`;
+- state its requirements in `_select_implementation`;
+- for `torch.compile`, add a `ForwardBackward` pair to `OPERATORS` in `lstm_ops_elmo`, and its saved tensors to the fake.
 
 Packed means: sentences sorted by decreasing length, concatenated step by step, without padding. Step t holds one row
-for each of the `batch_sizes[t]` sentences that are longer than t. N is the sum of `batch_sizes`. Each direction has its
-own inputs in its own order of time, so the backward direction also runs from left to right here.
+for each of the `batch_sizes[t]` sentences that are longer than t. N is the sum of `batch_sizes`. The caller
+reverses the inputs of the backward direction, so this module always runs from step 0 upward.
 
 Shapes: D directions, N packed tokens, C cell size, H output size.
 
@@ -24,7 +28,7 @@ from torch import Tensor
 from .linear_elmo import any_requires_grad, has_int8_linear
 from .lstm_common_elmo import LSTMLayerParams, LSTMOutput, flatten_params, lstm, stack_outputs
 from .lstm_cpu_elmo import PACKED
-from .lstm_ops_elmo import lstm_op
+from .lstm_ops_elmo import OPERATORS, lstm_op
 from .lstm_triton_elmo import TRITON, unsupported_reason
 
 INT8 = "int8"  # the only value of `weight_dtype` besides None
@@ -46,14 +50,14 @@ def projected_lstm(
         cell: Initial cell state, [D, batch, C]. Its dtype is the dtype in which the cell state is accumulated.
         layer: Weights and options.
         batch_sizes: Number of active sentences at each step, non-increasing. If it is a tensor [steps] on the CPU,
-            `torch.compile` includes the LSTM in its graph as one operator; otherwise it breaks the graph.
-        implementation: Key of `IMPLEMENTATIONS`, or `"auto"` for the fastest one that supports the tensors.
+            `torch.compile` includes the LSTM in its graph as one operator. If it is a list, the LSTM runs outside the graph.
+        implementation: Key of `LSTM_FUNCTIONS`, or `"auto"` for the fastest one that supports the tensors.
 
     Raises:
         ValueError: If the implementation or the weight dtype is unknown, or does not support the tensors.
     """
     implementation = _select_implementation(implementation, layer.weight_dtype, inputs.device, _autocast_dtype(inputs))
-    has_operator = implementation != "eager" and layer.weight_dtype is None
+    has_operator = implementation in OPERATORS and layer.weight_dtype is None
     if has_operator and torch.compiler.is_compiling() and isinstance(batch_sizes, Tensor):
         return _call_custom_op(inputs, hidden, cell, layer, batch_sizes, implementation)
     return _run(inputs, hidden, cell, layer, batch_sizes, implementation)
@@ -64,8 +68,8 @@ def _select_implementation(
     implementation: str, weight_dtype: str | None, device: torch.device, dtype: torch.dtype
 ) -> str:
     """Return the key of an implementation that supports the tensors, or raise a ValueError."""
-    if implementation not in ("auto", *IMPLEMENTATIONS):
-        names = ", ".join(repr(name) for name in ["auto", *IMPLEMENTATIONS])
+    if implementation not in ("auto", *LSTM_FUNCTIONS):
+        names = ", ".join(repr(name) for name in ["auto", *LSTM_FUNCTIONS])
         raise ValueError(f"Expected `lstm_implementation` to be one of {names}, got {implementation!r}.")
     if weight_dtype is not None:
         _check_int8(implementation, weight_dtype, device)
@@ -114,7 +118,7 @@ def _run(
     implementation: str,
 ) -> LSTMOutput:
     sizes = batch_sizes.tolist() if isinstance(batch_sizes, Tensor) else list(batch_sizes)
-    return IMPLEMENTATIONS[implementation](inputs, hidden, cell, layer, sizes)
+    return LSTM_FUNCTIONS[implementation](inputs, hidden, cell, layer, sizes)
 
 
 def lstm_eager(
@@ -246,6 +250,6 @@ def _cast_params(inputs: Tensor, layer: LSTMLayerParams) -> tuple[Tensor, LSTMLa
     )
 
 
-Implementation = Callable[[Tensor, Tensor, Tensor, LSTMLayerParams, Sequence[int]], LSTMOutput]
+LSTMFunctionType = Callable[[Tensor, Tensor, Tensor, LSTMLayerParams, Sequence[int]], LSTMOutput]
 
-IMPLEMENTATIONS: dict[str, Implementation] = {"eager": lstm_eager, "packed": lstm_packed, "triton": lstm_triton}
+LSTM_FUNCTIONS: dict[str, LSTMFunctionType] = {"eager": lstm_eager, "packed": lstm_packed, "triton": lstm_triton}

@@ -21,7 +21,8 @@ from .lstm_common_elmo import (
 from .lstm_cpu_elmo import PACKED
 from .lstm_triton_elmo import TRITON
 
-_IMPLEMENTATIONS = {"packed": PACKED, "triton": TRITON}
+# Implementations that `torch.compile` includes in its graph.
+OPERATORS = {"packed": PACKED, "triton": TRITON}
 _ARGUMENTS = (
     "str implementation, Tensor inputs, Tensor hidden, Tensor cell, Tensor batch_sizes, Tensor[] weights, "
     "float? cell_clip, float? projection_clip"
@@ -57,7 +58,7 @@ def lstm_op(
         Outputs, final hidden and cell state, and the saved tensors.
     """
     layer = unflatten_params(weights, len(inputs), cell_clip, projection_clip)
-    forward = _IMPLEMENTATIONS[implementation].forward
+    forward = OPERATORS[implementation].forward
     output, saved = forward(inputs, hidden, cell, layer, batch_sizes.tolist(), save_for_backward)
     return (*output, list(saved))
 
@@ -114,7 +115,7 @@ def lstm_backward_op(
     """Compute the gradients of inputs, hidden, cell, and weights. Those that are not needed are empty."""
     layer = unflatten_params(weights, len(inputs), cell_clip, projection_clip)
     grad = LSTMOutput(grad_outputs, grad_hidden, grad_cell)
-    backward = _IMPLEMENTATIONS[implementation].backward
+    backward = OPERATORS[implementation].backward
     grads = backward(
         inputs, hidden, cell, layer, batch_sizes.tolist(), outputs, saved, grad, LSTMGradients(*needs_grad)
     )

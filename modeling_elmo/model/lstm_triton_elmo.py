@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from .lstm_common_elmo import (
+    ForwardBackward,
     LSTMGradients,
-    LSTMImplementation,
     LSTMLayerParams,
     LSTMOutput,
     SavedActivations,
@@ -403,4 +403,4 @@ def lstm_backward(
     )
 
 
-TRITON = LSTMImplementation(lstm_forward, lstm_backward)
+TRITON = ForwardBackward(lstm_forward, lstm_backward)

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from modeling_elmo import ElmoConfig, ElmoModel
 from modeling_elmo.model import linear_elmo, lstm_cpu_elmo
+from modeling_elmo.model.configuration_elmo import LSTM_IMPLEMENTATIONS
 from modeling_elmo.model.linear_elmo import has_packed_linear, is_batch_invariant, linear, prepack, prepacked_weight
 from modeling_elmo.model.lstm_common_elmo import chunk_steps
-from modeling_elmo.model.lstm_elmo import IMPLEMENTATIONS, projected_lstm
+from modeling_elmo.model.lstm_elmo import LSTM_FUNCTIONS, projected_lstm
 
 packed = partial(projected_lstm, implementation="packed")
 eager = partial(projected_lstm, implementation="eager")
@@ -145,7 +146,7 @@ def test_unsupported_implementations_raise() -> None:
     message = "Cannot use `lstm_implementation` 'packed': it requires tensors on a CPU, got meta. Use 'auto'."
     with pytest.raises(ValueError, match=message):
         packed(**{**arguments, "inputs": arguments["inputs"].to("meta")})
-    assert sorted(IMPLEMENTATIONS) == ["eager", "packed", "triton"]
+    assert ("auto", *LSTM_FUNCTIONS) == LSTM_IMPLEMENTATIONS
     for name in ("reference", "native", "int8"):
         message = f"Expected `lstm_implementation` to be one of 'auto', 'eager', 'packed', 'triton', got '{name}'."
         with pytest.raises(ValueError, match=message):

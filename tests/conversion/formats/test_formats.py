@@ -172,7 +172,7 @@ def test_sources_without_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("format", formats.FORMATS, ids=lambda format: format.NAME)
-def test_only_hdf5_weights_have_a_softmax_file(format: Format, tmp_path: Path) -> None:
+def test_other_formats_reject_a_softmax_file(format: Format, tmp_path: Path) -> None:
     file = SourceFile(tmp_path / "softmax.hdf5", "softmax.hdf5")
     message = "Expected one weight file" if format is hdf5_checkpoint else "Cannot use softmax file"
     with pytest.raises((ValueError, FileNotFoundError), match=message):
