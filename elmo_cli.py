@@ -464,6 +464,7 @@ def _add_conversion(commands: Commands) -> None:
     command.add_argument("source", help="folder, file, archive, URL, or known name (original, small, ...)")
     command.add_argument("output", help="folder to write")
     command.add_argument("--overwrite", action="store_true", help="replace an existing model folder")
+    command.add_argument("--force-download", action="store_true", help="download files that are in the cache again")
 
     group = command.add_argument_group("source files, if SOURCE does not contain them or contains several")
     found = "(default: found in SOURCE)"

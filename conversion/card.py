@@ -11,6 +11,7 @@ from typing import Any
 from modeling_elmo._version import __version__
 from modeling_elmo.model.configuration_elmo import CHARACTER_INPUT, ElmoConfig
 
+from .source.urls import redact
 from .verify import Comparison
 
 TEMPLATE_NAME = "model_card.md"
@@ -55,7 +56,7 @@ def metadata(language: str | None, license: str | None, base_model: str | None =
     """Return the YAML between the card's `---`, which the Hub displays and filters by, without unknown values."""
     lines = [f"license: {license}"] if license else []
     lines += [f"language: {language}"] if language else []
-    lines += [f"base_model: {base_model}"] if base_model else []
+    lines += [f"base_model: {redact(base_model)}"] if base_model else []
     lines += [
         "library_name: transformers",
         "pipeline_tag: feature-extraction",
@@ -95,7 +96,7 @@ def format_versions() -> str:
 def source_table(conversion: Mapping[str, Any]) -> str:
     """Return the conversion record as table rows: source files with digests, format, checkpoint, and converter."""
     files = conversion["files"].items()
-    rows = [(role, f"`{file['name']}`, sha256 `{file['sha256']}`") for role, file in files]
+    rows = [(role, f"`{redact(file['name'])}`, sha256 `{file['sha256']}`") for role, file in files]
     rows += [("format", conversion["format"])] if conversion.get("format") else []
     rows += [("known checkpoint", conversion.get("checkpoint") or "none"), ("converted by", conversion["tool"])]
     return "\n".join(f"| {name} | {value} |" for name, value in rows)

@@ -26,6 +26,7 @@ def run_convert(arguments: argparse.Namespace) -> int:
         license=arguments.license,
         base_model=arguments.base_model,
         overwrite=arguments.overwrite,
+        force_download=arguments.force_download,
     )
     print(record.summary())
     return 0

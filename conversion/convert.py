@@ -27,7 +27,9 @@ from .mapping.name_map import check_shapes, resolve_rules, source_shapes, to_mod
 from .mapping.options import config_from_options
 from .model_files import BASE_MODEL_PREFIX, CONFIG_FILE, DTYPES, WEIGHTS_FILE, state_dict, write_weights
 from .sentence_transformers_files import write_sentence_transformers_files
+from .source.archives import is_archive
 from .source.fetch import Source, SourceFile, resolve_source
+from .source.urls import redact
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def _conversion_record(source: Source, opened: OpenCheckpoint, contents: WeightF
         "files": {role: _file_record(file) for role, file in opened.files.items()},
         "layout": contents.layout.name,
         "character_rows": contents.character_rows,
-        "options": opened.options_text,
+        "options": None if opened.options_text is None else redact(opened.options_text),
     }
 
 
@@ -187,6 +189,22 @@ def load(source: Source, dtype: str = "float32", language_model: bool = False, *
     return LoadedCheckpoint(config, state, opened, num_parameters, unused_arrays, words)
 
 
+def _load_or_discard(source: Source, dtype: str, language_model: bool) -> LoadedCheckpoint:
+    """Return the checkpoint. If it cannot be read, remove its downloads from the cache, so that a retry is possible."""
+    try:
+        return load(source, dtype, language_model)
+    except (ImportError, MemoryError):
+        raise
+    except FileNotFoundError:
+        # A file that the user did not pass is missing, unless the archive is another one than expected.
+        if is_archive(source.path.path):
+            source.discard_downloads()
+        raise
+    except Exception:
+        source.discard_downloads()
+        raise
+
+
 def lexicon_tokenizer(lexicon: Lexicon, **fields: Any) -> ElmoTokenizer:
     """Return the tokenizer of a lexicon. Its `save_pretrained` writes `lexicon.json`.
 
@@ -228,6 +246,7 @@ def convert(
     softmax: str | Path | None = None,
     language_model: bool = False,
     overwrite: bool = False,
+    force_download: bool = False,
 ) -> ConversionRecord:
     """Convert a checkpoint in any of the `formats` to a model folder.
 
@@ -247,6 +266,7 @@ def convert(
         softmax: Path or URL of the softmax, instead of that of `source`.
         language_model: Whether to keep the softmax. The folder is then one of `ElmoForPreTraining`, with `vocab.txt`.
         overwrite: Whether to replace an existing model folder.
+        force_download: Whether to download files that are in the cache again.
 
     Returns:
         Record of the conversion, with a summary for the terminal.
@@ -262,13 +282,13 @@ def convert(
         raise ValueError(f"Expected `dtype` to be one of {', '.join(DTYPES)}, got {dtype!r}.")
     output = Path(output)
     check_output_folder(output, overwrite, CONFIG_FILE)
-    resolved = resolve_source(source, weights, options, vocab, softmax, language_model)
+    resolved = resolve_source(source, weights, options, vocab, softmax, language_model, force_download)
     checkpoint = resolved.checkpoint
     language = language or (checkpoint.language if checkpoint else None)
     license = license or (checkpoint.license if checkpoint else None)
     base_model = base_model or (checkpoint.base_model if checkpoint else None)
 
-    loaded = load(resolved, dtype, language_model)
+    loaded = _load_or_discard(resolved, dtype, language_model)
     config = loaded.config
     tokenizer = _tokenizer(loaded.opened, config, splitter or ("moses" if language == "en" else "whitespace"))
     record = ConversionRecord(

@@ -27,6 +27,7 @@ from .mapping.tensor_ops import Array
 from .model_files import check_model_folder
 from .source.checkpoints import ReferenceVectors, reference_vectors
 from .source.fetch import single_path
+from .source.urls import redact
 
 TOLERANCE = 2e-6
 PUBLISHED_TOLERANCE = 1e-5  # models of the original size, computed on an unknown machine
@@ -188,7 +189,9 @@ def verify(folder: str | Path, reference: str | Path, tolerance: float = TOLERAN
         return [compare_reference_vectors(model, tokenizer, each, bound) for each in published]
     if not path.exists():
         names = ", ".join(sorted({name for each in reference_vectors() for name in each.checkpoints}))
-        raise FileNotFoundError(f"Expected reference vectors in a file or folder, or one of {names}, got {path}.")
+        raise FileNotFoundError(
+            f"Expected reference vectors in a file or folder, or one of {names}, got {redact(str(path))}."
+        )
     files = [path] if path.is_file() else sorted(path.glob("*.hdf5"))
     reference_folder = path.parent if path.is_file() else path
     layer_files = {

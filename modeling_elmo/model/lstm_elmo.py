@@ -6,7 +6,7 @@
 - write a function with the signature of `lstm_eager` and add it to `LSTM_FUNCTIONS`;
 - add its name to `LSTM_IMPLEMENTATIONS` in `configuration_elmo`;
 - state its requirements in `_select_implementation`;
-- for `torch.compile`, add a `ForwardBackward` pair to `OPERATORS` in `lstm_ops_elmo`, and its saved tensors to the fake.
+- for `torch.compile`, add a `ForwardBackward` to `OPERATORS` in `lstm_ops_elmo`, and its saved tensors to the fake.
 
 Packed means: sentences sorted by decreasing length, concatenated step by step, without padding. Step t holds one row
 for each of the `batch_sizes[t]` sentences that are longer than t. N is the sum of `batch_sizes`. The caller
@@ -50,7 +50,7 @@ def projected_lstm(
         cell: Initial cell state, [D, batch, C]. Its dtype is the dtype in which the cell state is accumulated.
         layer: Weights and options.
         batch_sizes: Number of active sentences at each step, non-increasing. If it is a tensor [steps] on the CPU,
-            `torch.compile` includes the LSTM in its graph as one operator. If it is a list, the LSTM runs outside the graph.
+            `torch.compile` includes the LSTM in its graph as one operator. With a list, the LSTM runs outside the graph.
         implementation: Key of `LSTM_FUNCTIONS`, or `"auto"` for the fastest one that supports the tensors.
 
     Raises:
