@@ -50,7 +50,7 @@ def projected_lstm(
         cell: Initial cell state, [D, batch, C]. Its dtype is the dtype in which the cell state is accumulated.
         layer: Weights and options.
         batch_sizes: Number of active sentences at each step, non-increasing. If it is a tensor [steps] on the CPU,
-            `torch.compile` includes the LSTM in its graph as one operator. With a list, the LSTM runs outside the graph.
+            `torch.compile` includes the LSTM in its graph as one operator. With a list, it runs outside the graph.
         implementation: Key of `LSTM_FUNCTIONS`, or `"auto"` for the fastest one that supports the tensors.
 
     Raises:
