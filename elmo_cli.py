@@ -182,6 +182,7 @@ def _add_embedding(commands: Commands) -> None:
     )
     command.add_argument("--model", default=BUNDLED_MODEL, help=MODEL_HELP)
     command.add_argument("--revision", help="branch, tag, or commit of the Hub repository (default: main)")
+    command.add_argument("--allow-nonfinite", action="store_true", help="accept NaN and infinite weights")
 
     group = command.add_argument_group("input")
     group.add_argument(
@@ -484,6 +485,7 @@ def _add_conversion(commands: Commands) -> None:
     group.add_argument(
         "--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="data type of the weights"
     )
+    group.add_argument("--allow-nonfinite", action="store_true", help="accept NaN and infinite weights")
     group.add_argument(
         "--splitter",
         choices=SPLITTERS,

@@ -20,6 +20,7 @@ def run_convert(arguments: argparse.Namespace) -> int:
         softmax=arguments.softmax,
         language_model=arguments.language_model,
         dtype=arguments.dtype,
+        allow_nonfinite=arguments.allow_nonfinite,
         splitter=arguments.splitter,
         name=arguments.name,
         language=arguments.language,

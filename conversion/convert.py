@@ -25,7 +25,8 @@ from .formats.many_langs import BOS_ENTRY, EOS_ENTRY
 from .mapping.layouts import SOFTMAX_NAMES, WeightFileInfo, detect_layout
 from .mapping.name_map import check_shapes, resolve_rules, source_shapes, to_model
 from .mapping.options import config_from_options
-from .model_files import BASE_MODEL_PREFIX, CONFIG_FILE, DTYPES, WEIGHTS_FILE, state_dict, write_weights
+from .mapping.tensor_ops import allow_nonfinite_values
+from .model_files import BASE_MODEL_PREFIX, CONFIG_FILE, DTYPES, WEIGHTS_FILE, cast_weights, state_dict, write_weights
 from .sentence_transformers_files import write_sentence_transformers_files
 from .source.archives import is_archive
 from .source.fetch import Source, SourceFile, resolve_source
@@ -115,7 +116,7 @@ def _conversion_record(source: Source, opened: OpenCheckpoint, contents: WeightF
     }
 
 
-def _scalar_mixes(opened: OpenCheckpoint, config: ElmoConfig, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+def _scalar_mixes(opened: OpenCheckpoint, config: ElmoConfig) -> dict[str, torch.Tensor]:
     """Return the trained scalar mixes with the names of the model."""
     state = {}
     for k, (weights, gamma) in enumerate(opened.scalar_mixes):
@@ -123,8 +124,8 @@ def _scalar_mixes(opened: OpenCheckpoint, config: ElmoConfig, dtype: torch.dtype
             raise ValueError(
                 f"Expected one weight per layer, {config.num_hidden_layers + 1}, in scalar mix {k}, got {len(weights)}."
             )
-        state[f"scalar_mixes.{k}.weights"] = torch.tensor(weights, dtype=dtype)
-        state[f"scalar_mixes.{k}.gamma"] = torch.tensor([gamma], dtype=dtype)
+        state[f"scalar_mixes.{k}.weights"] = torch.tensor(weights, dtype=torch.float32)
+        state[f"scalar_mixes.{k}.gamma"] = torch.tensor([gamma], dtype=torch.float32)
     return state
 
 
@@ -145,19 +146,26 @@ def _output_vocabulary(opened: OpenCheckpoint) -> LMVocabulary:
     return LMVocabulary(vocabulary.read_words(file), file.origin)
 
 
-def load(source: Source, dtype: str = "float32", language_model: bool = False, **fields: Any) -> LoadedCheckpoint:
+def load(
+    source: Source,
+    dtype: str = "float32",
+    language_model: bool = False,
+    allow_nonfinite: bool = False,
+    **fields: Any,
+) -> LoadedCheckpoint:
     """Read the options and weights of a checkpoint.
 
     Args:
         source: Local files, see `fetch.resolve_source`.
         dtype: Dtype of the weights, a key of `model_files.DTYPES`.
         language_model: Whether to load the softmax.
+        allow_nonfinite: Whether to accept NaN and infinite weights.
         fields: Configuration fields that override those of the checkpoint.
 
     Raises:
         FileNotFoundError, TypeError, ValueError, ImportError: See `convert`.
     """
-    with open_source(source) as opened:
+    with allow_nonfinite_values(allow_nonfinite), open_source(source) as opened:
         contents = detect_layout(opened.shapes)
         fields = {**opened.fields, **fields, "dtype": dtype, "architectures": ["ElmoModel"]}
         fields["conversion"] = _conversion_record(source, opened, contents)
@@ -172,8 +180,8 @@ def load(source: Source, dtype: str = "float32", language_model: bool = False, *
         config = config_from_options(opened.options, contents, **fields)
         table = resolve_rules(config, contents)
         check_shapes(source_shapes(table), opened.shapes, "the weight file")  # before reading the values
-        state = state_dict(to_model(table, opened.read(opened.shapes)), config, DTYPES[dtype])
-        state |= _scalar_mixes(opened, config, DTYPES[dtype])
+        state = state_dict(to_model(table, opened.read(opened.shapes)), config)
+        state |= _scalar_mixes(opened, config)
         num_parameters = sum(math.prod(entry.shape) for entry in table)
         unused_arrays = tuple(name for name in opened.unused_arrays if name not in SOFTMAX_NAMES)
         if words is None and opened.softmax is not None:
@@ -184,15 +192,16 @@ def load(source: Source, dtype: str = "float32", language_model: bool = False, *
             if len(softmax[0]) != len(words):
                 raise ValueError(f"Expected one softmax row per word, {len(words)}, got {len(softmax[0])}.")
             for name, array in zip(("weight", "bias"), softmax, strict=True):
-                state[f"softmax.linear.{name}"] = torch.from_numpy(array).to(DTYPES[dtype])
+                state[f"softmax.linear.{name}"] = torch.from_numpy(array)
                 num_parameters += array.size
+        state = cast_weights(state, DTYPES[dtype])
     return LoadedCheckpoint(config, state, opened, num_parameters, unused_arrays, words)
 
 
-def _load_or_discard(source: Source, dtype: str, language_model: bool) -> LoadedCheckpoint:
+def _load_or_discard(source: Source, dtype: str, language_model: bool, allow_nonfinite: bool) -> LoadedCheckpoint:
     """Return the checkpoint. If it cannot be read, remove its downloads from the cache, so that a retry is possible."""
     try:
-        return load(source, dtype, language_model)
+        return load(source, dtype, language_model, allow_nonfinite)
     except (ImportError, MemoryError):
         raise
     except FileNotFoundError:
@@ -245,6 +254,7 @@ def convert(
     license: str | None = None,
     softmax: str | Path | None = None,
     language_model: bool = False,
+    allow_nonfinite: bool = False,
     overwrite: bool = False,
     force_download: bool = False,
 ) -> ConversionRecord:
@@ -265,6 +275,7 @@ def convert(
         license: License of the weights for the model card. Defaults to that of the known checkpoint.
         softmax: Path or URL of the softmax, instead of that of `source`.
         language_model: Whether to keep the softmax. The folder is then one of `ElmoForPreTraining`, with `vocab.txt`.
+        allow_nonfinite: Whether to accept NaN and infinite weights.
         overwrite: Whether to replace an existing model folder.
         force_download: Whether to download files that are in the cache again.
 
@@ -288,7 +299,7 @@ def convert(
     license = license or (checkpoint.license if checkpoint else None)
     base_model = base_model or (checkpoint.base_model if checkpoint else None)
 
-    loaded = _load_or_discard(resolved, dtype, language_model)
+    loaded = _load_or_discard(resolved, dtype, language_model, allow_nonfinite)
     config = loaded.config
     tokenizer = _tokenizer(loaded.opened, config, splitter or ("moses" if language == "en" else "whitespace"))
     record = ConversionRecord(

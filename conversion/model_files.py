@@ -90,21 +90,27 @@ def read_weights(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]
     return state, metadata
 
 
-def state_dict(arrays: Mapping[str, Array], config: ElmoConfig, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Return the tensors of the model, with uniform scalar mixes, which the checkpoints do not contain.
-
-    Raises:
-        ValueError: If a weight exceeds the range of float16.
-    """
-    state = {name: torch.from_numpy(array).to(dtype) for name, array in arrays.items()}
-    for name, tensor in state.items():
-        if dtype == torch.float16 and not tensor.isfinite().all():
-            raise ValueError(f"Cannot store {name} in float16: it exceeds 65504. Choose bfloat16.")
+def state_dict(arrays: Mapping[str, Array], config: ElmoConfig) -> dict[str, torch.Tensor]:
+    """Return the tensors of the model, with uniform scalar mixes, which the checkpoints do not contain."""
+    state = {name: torch.from_numpy(array) for name, array in arrays.items()}
     if config.has_scalar_mix:
         for k in range(config.num_output_representations):
-            state[f"scalar_mixes.{k}.weights"] = torch.zeros(config.num_hidden_layers + 1, dtype=dtype)
-            state[f"scalar_mixes.{k}.gamma"] = torch.ones(1, dtype=dtype)
+            state[f"scalar_mixes.{k}.weights"] = torch.zeros(config.num_hidden_layers + 1)
+            state[f"scalar_mixes.{k}.gamma"] = torch.ones(1)
     return state
+
+
+def cast_weights(state: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Return the tensors in another dtype.
+
+    Raises:
+        ValueError: If a finite weight exceeds the range of float16.
+    """
+    cast = {name: tensor.to(dtype) for name, tensor in state.items()}
+    for name, tensor in cast.items() if dtype == torch.float16 else ():
+        if bool((state[name].isfinite() & ~tensor.isfinite()).any()):
+            raise ValueError(f"Cannot store {name} in float16: it exceeds 65504. Choose bfloat16.")
+    return cast
 
 
 def write_weights(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:

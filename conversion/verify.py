@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizer
 
+from modeling_elmo.loading import load_pretrained
 from modeling_elmo.model.modeling_elmo import ElmoModel
 from modeling_elmo.model.tokenization_elmo import ElmoTokenizer
 
@@ -118,7 +119,7 @@ def word_vectors(model: ElmoModel, tokenizer: PreTrainedTokenizer, words: list[s
 
 
 def _load(folder: Path) -> tuple[PreTrainedTokenizer, ElmoModel]:
-    model = ElmoModel.from_pretrained(folder, dtype=torch.float32)
+    model = load_pretrained(ElmoModel, folder, dtype=torch.float32)
     return ElmoTokenizer.from_pretrained(folder), model.eval()
 
 

@@ -24,6 +24,7 @@ from .encode.fingerprint import (
 from .encode.output import OUTPUTS, collect_outputs
 from .encode.stream import EncodedWindow, TokenBudget, encode_windows, progress_callback
 from .encode.vectors import VectorSpec, parse_dtype, vector_spec
+from .loading import HUB_OPTIONS, load_pretrained
 from .model.modeling_elmo import ElmoModel
 from .model.tokenization_elmo import ElmoTokenizer
 
@@ -39,8 +40,6 @@ WINDOW_SIZE = 2048
 # Short form of `lstm_weight_dtype="int8"`, because users look for it among the dtypes.
 INT8 = "int8"
 _IMPORTING_PROCESS = os.getpid()
-# Options for the Hub client, shared by model and tokenizer.
-_HUB_OPTIONS = frozenset({"revision", "token", "cache_dir", "force_download", "local_files_only", "subfolder"})
 
 
 class EncodeOptions(TypedDict, total=False):
@@ -80,7 +79,7 @@ class ElmoEncoder:
         device: str | torch.device | None = None,
     ) -> None:
         if model is None and tokenizer is None:
-            model = ElmoModel.from_pretrained(bundled_model_path())
+            model = load_pretrained(ElmoModel, bundled_model_path())
             tokenizer = ElmoTokenizer.from_pretrained(bundled_model_path())
         if not isinstance(model, ElmoModel):
             raise TypeError(f"Expected `model` to be an ElmoModel, got {type(model).__name__}.")
@@ -98,6 +97,7 @@ class ElmoEncoder:
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
         splitter: str | None = None,
+        allow_nonfinite: bool = False,
         **hub_options: Any,
     ) -> "ElmoEncoder":
         """Load model and tokenizer from a folder or a repository of the Hub.
@@ -110,22 +110,25 @@ class ElmoEncoder:
                 `"int8"` keeps that dtype and rounds the LSTM weights to 8 bits (`lstm_weight_dtype="int8"`), which is
                 the fastest choice for single sentences on a CPU.
             splitter: Word splitter for strings. Defaults to that of the saved tokenizer.
+            allow_nonfinite: Whether to accept NaN and infinite weights.
             hub_options: `revision`, `token`, `cache_dir`, `force_download`, `local_files_only`, `subfolder`.
 
         Raises:
             TypeError: If `hub_options` contains another name.
             OSError: If the model does not exist.
+            ValueError: If it is no ELMo model, or weights are missing, unexpected, or not finite.
         """
-        unknown = sorted(hub_options.keys() - _HUB_OPTIONS)
+        unknown = sorted(hub_options.keys() - HUB_OPTIONS)
         if unknown:
-            raise TypeError(f"Expected options among {', '.join(sorted(_HUB_OPTIONS))}, got {', '.join(unknown)}.")
+            raise TypeError(f"Expected options among {', '.join(sorted(HUB_OPTIONS))}, got {', '.join(unknown)}.")
         source = resolve_model_name(pretrained_model_name_or_path)
-        tokenizer_options = {} if splitter is None else {"splitter": splitter}
-        tokenizer = ElmoTokenizer.from_pretrained(source, **tokenizer_options, **hub_options)
         model_options: dict[str, Any] = {"dtype": "auto" if dtype in (None, INT8) else parse_dtype(dtype)}
         if dtype == INT8:
             model_options["lstm_weight_dtype"] = INT8
-        model = ElmoModel.from_pretrained(source, **model_options, **hub_options)
+        # The model comes first, because its errors name the folder and the reason.
+        model = load_pretrained(ElmoModel, source, allow_nonfinite=allow_nonfinite, **model_options, **hub_options)
+        tokenizer_options = {} if splitter is None else {"splitter": splitter}
+        tokenizer = ElmoTokenizer.from_pretrained(source, **tokenizer_options, **hub_options)
         return cls(model, tokenizer, device)
 
     @property

@@ -8,6 +8,7 @@ sentences are then read in order, and the warm-up sentences are not counted.
 """
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .encode.batches import Sentence
+from .loading import HUB_OPTIONS, load_pretrained
 from .model.modeling_elmo import ElmoForPreTraining
 from .model.softmax_elmo import IGNORE_INDEX
 from .model.tokenization_elmo import ElmoTokenizer
@@ -23,6 +25,7 @@ from .vocabulary import LMVocabulary
 
 # Sentences that each row reads before its first scored sentence.
 _NUM_WARMUP_SENTENCES = 3
+_MAX_MEAN = math.log(sys.float_info.max)
 
 
 @dataclass(frozen=True)
@@ -101,12 +104,17 @@ class ElmoScorer:
         Args:
             name: Folder or repository of the model.
             device: Device to compute on. Defaults to the CPU.
-            kwargs: Further options of `ElmoForPreTraining.from_pretrained`.
+            kwargs: Further options of `ElmoForPreTraining.from_pretrained`, and `allow_nonfinite` to accept NaN and
+                infinite weights.
+
+        Raises:
+            OSError: If the model or its vocabulary does not exist.
+            ValueError: If it is no ELMo language model, or weights are missing, unexpected, or not finite.
         """
         from transformers.utils import cached_file
 
-        model = ElmoForPreTraining.from_pretrained(name, **kwargs)
-        hub = {key: kwargs[key] for key in ("revision", "cache_dir", "token", "local_files_only") if key in kwargs}
+        model = load_pretrained(ElmoForPreTraining, name, **kwargs)
+        hub = {key: kwargs[key] for key in HUB_OPTIONS & kwargs.keys()}
         tokenizer = ElmoTokenizer.from_pretrained(name, **hub)
         vocabulary = LMVocabulary.read(str(cached_file(name, "vocab.txt", **hub)))
         return cls(model.to(device) if device else model, tokenizer, vocabulary)
@@ -239,7 +247,7 @@ def perplexity_from_scores(scores: Sequence[SentenceScore]) -> Perplexity:
     """Compute the perplexity of scored sentences.
 
     Raises:
-        ValueError: If there are no sentences.
+        ValueError: If there are no sentences, or the mean log-probability is NaN or too low for a finite perplexity.
     """
     predictions = sum(len(score.forward) for score in scores)
     if not predictions:
@@ -247,6 +255,9 @@ def perplexity_from_scores(scores: Sequence[SentenceScore]) -> Perplexity:
     means = [-math.fsum(value for score in scores for value in score.forward) / predictions]
     if scores[0].backward is not None:
         means.append(-math.fsum(value for score in scores for value in score.backward or ()) / predictions)
+    for mean in means:
+        if not mean < _MAX_MEAN:  # also if it is NaN
+            raise ValueError(f"Cannot compute a perplexity: the mean log-probability of the text is {-mean:.4g}.")
     perplexities = [math.exp(mean) for mean in means]
     return Perplexity(
         forward=perplexities[0],

@@ -80,7 +80,7 @@ class LMVocabulary:
         if not file.is_file():
             raise FileNotFoundError(f"Expected a vocabulary file with one word per line, but {file} does not exist.")
         try:
-            with file.open(encoding="utf-8") as lines:
+            with file.open(encoding="utf-8-sig") as lines:
                 return cls([line.rstrip("\n") for line in lines], str(file))
         except UnicodeDecodeError as error:
             raise ValueError(f"Cannot read {file} as UTF-8: {error}. Convert the file to UTF-8.") from error

@@ -8,7 +8,7 @@ import pytest
 from helpers.small_models import randomize_weights, tiny_config
 
 from modeling_elmo import ElmoForPreTraining, ElmoScorer, ElmoTokenizer
-from modeling_elmo.scorer import perplexity_from_scores
+from modeling_elmo.scorer import SentenceScore, perplexity_from_scores
 from modeling_elmo.vocabulary import SPECIAL_TOKENS, LMVocabulary
 
 VOCABULARY = LMVocabulary([*SPECIAL_TOKENS, "the", "bank", "river", "."])
@@ -44,6 +44,14 @@ def test_substitutes_are_words_in_decreasing_order() -> None:
     assert sorted(word for word, _ in found) == [".", "bank", "river", "the"]
     assert [value for _, value in found] == sorted((value for _, value in found), reverse=True)
     assert found == scorer_of().substitutes(["the", "river", "."], 1), "the word itself has no influence"
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf, -1e9])
+def test_no_perplexity_without_finite_log_probabilities(value: float) -> None:
+    score = SentenceScore(["the"], [False], [-1.0, value], [-1.0, -2.0])
+    message = r"Cannot compute a perplexity: the mean log-probability of the text is (-|nan)"
+    with pytest.raises(ValueError, match=message):
+        perplexity_from_scores([score])
 
 
 def test_wrong_arguments() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from modeling_elmo.optional import import_h5py
 
 from ..mapping.layouts import SOFTMAX_NAMES, Shape
-from ..mapping.tensor_ops import Array
+from ..mapping.tensor_ops import Array, check_finite_values
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Exceptions that h5py raises for corrupt files.
@@ -114,8 +114,7 @@ def read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, Arr
                 array = np.asarray(file[name][()], dtype="=f4")
             except _READ_ERRORS as error:
                 raise ValueError(f"Cannot read dataset {name} of {path}: its values are corrupt.") from error
-            if not np.isfinite(array).all():
-                raise ValueError(f"Expected finite values in dataset {name} of {path}, got NaN or infinity.")
+            check_finite_values(array, f"dataset {name} of {path}")
             arrays[name] = array
     return arrays
 

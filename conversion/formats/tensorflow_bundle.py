@@ -18,7 +18,7 @@ import numpy as np
 from modeling_elmo.optional import import_tensorflow
 
 from ..mapping.layouts import Shape
-from ..mapping.tensor_ops import Array
+from ..mapping.tensor_ops import Array, check_finite_values
 from ..source.fetch import SourceFile, single_path
 from .tensorflow_index import MAGIC, CorruptIndexError, Index, read_index
 
@@ -151,8 +151,7 @@ class Bundle:
                 raise ValueError(f"Expected variable {name} of {self.prefix} to be float32, got {types[name].name}.")
             with _as_value_error(f"Cannot read variable {name} of {self.prefix}: its values are corrupt."):
                 array = np.asarray(reader.get_tensor(name))
-            if not np.isfinite(array).all():
-                raise ValueError(f"Expected finite values in variable {name} of {self.prefix}, got NaN or infinity.")
+            check_finite_values(array, f"variable {name} of {self.prefix}")
             arrays[name] = array
         return arrays
 

@@ -10,10 +10,9 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from ..mapping.tensor_ops import Array
+from ..mapping.tensor_ops import Array, check_finite_values
 
 _ZIP = b"PK\x03\x04"
 _LEGACY = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)  # first bytes of files of PyTorch before 1.6
@@ -105,6 +104,5 @@ def to_array(name: str, tensor: torch.Tensor) -> Array:
     if tensor.dtype not in _FLOATS:  # wider floats would not be bit-identical on export
         raise ValueError(f"Expected {name} to be float32, got {str(tensor.dtype).removeprefix('torch.')}.")
     array: Array = tensor.detach().float().numpy()
-    if not np.isfinite(array).all():
-        raise ValueError(f"Expected finite values in {name}, got NaN or infinity.")
+    check_finite_values(array, name)
     return array

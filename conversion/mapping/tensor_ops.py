@@ -6,13 +6,40 @@ a matrix as (in, out), PyTorch's `nn.Linear` as (out, in). TensorFlow's LSTM ord
 forget, output). This package and PyTorch order them i, f, g, o, where g is j.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+
+_nonfinite_allowed = ContextVar("nonfinite_allowed", default=False)
+
+
+@contextmanager
+def allow_nonfinite_values(allowed: bool) -> Iterator[None]:
+    """Set whether `check_finite_values` accepts NaN and infinity in this context."""
+    token = _nonfinite_allowed.set(allowed)
+    try:
+        yield
+    finally:
+        _nonfinite_allowed.reset(token)
+
+
+def check_finite_values(array: Array, name: str) -> None:
+    """Check that an array that was read from a file contains finite values only.
+
+    Raises:
+        ValueError: If it contains NaN or infinity, unless `allow_nonfinite_values` accepts them.
+    """
+    if not _nonfinite_allowed.get() and not np.isfinite(array).all():
+        raise ValueError(
+            f"Expected finite values in {name}, got NaN or infinity. "
+            "Pass `allow_nonfinite` (`elmo convert`: --allow-nonfinite) to accept them."
+        )
 
 
 def transpose(matrix: Array) -> Array:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..bundled import resolve_model_name
 from ..encode.batches import Words
+from ..loading import load_pretrained
 from ..model.modeling_elmo import ElmoModel
 from ..model.tokenization_elmo import ElmoTokenizer
 
@@ -34,7 +35,7 @@ def load_model(options_file: str | os.PathLike[str] | None, weight_file: str | o
         weight_file: Path or URL of the HDF5 weights, which are converted in memory, or a name.
 
     Raises:
-        ValueError: If both arguments are None, or the files are no valid checkpoint.
+        ValueError: If both arguments are None, the files are no valid checkpoint, or weights are missing or not finite.
         FileNotFoundError: If a file does not exist.
         ConnectionError: If a download fails.
         OSError: If the Hub has no such model.
@@ -52,7 +53,7 @@ def load_model(options_file: str | os.PathLike[str] | None, weight_file: str | o
         name = resolve_model_name(names.pop())
         is_old = Path(name).exists() or find_checkpoint(name) is not None
         if not is_old or (Path(name) / "config.json").is_file():
-            return ElmoModel.from_pretrained(name, **_NO_DROPOUT)
+            return load_pretrained(ElmoModel, name, **_NO_DROPOUT)
         loaded = load(resolve_source(name), **_NO_DROPOUT)
     model = ElmoModel(loaded.config)
     model.load_state_dict(loaded.state)

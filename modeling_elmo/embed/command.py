@@ -44,6 +44,7 @@ def run_embed(arguments: argparse.Namespace) -> int:
         arguments.device,
         arguments.model_dtype,
         arguments.splitter,
+        arguments.allow_nonfinite,
         **({} if arguments.revision is None else {"revision": arguments.revision}),
     )
     flags = {name: getattr(arguments, name) for name in ("resume", "overwrite", "quiet")}

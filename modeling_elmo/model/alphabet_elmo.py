@@ -99,7 +99,7 @@ class WordVocabulary:
     width = 1
 
     def __init__(self, path: str | Path, pad: str) -> None:
-        with Path(path).open(encoding="utf-8") as lines:  # unlike str.splitlines, it breaks at line ends only
+        with Path(path).open(encoding="utf-8-sig") as lines:  # unlike str.splitlines, it breaks at line ends only
             words = [line.rstrip("\n") for line in lines]
         self.vocab = {pad: PAD_ID}
         for line, word in enumerate(words, start=1):

@@ -13,6 +13,7 @@ from pyspark import SparkFiles, TaskContext
 from transformers.utils.logging import disable_progress_bar
 
 from ..encoder import ElmoEncoder
+from ..loading import load_config as load_model_config
 from ..model.configuration_elmo import ElmoConfig
 
 CONFIG = "config.json"
@@ -67,7 +68,7 @@ def is_model_folder(path: str | Path) -> bool:
 
 def load_config(path: str) -> ElmoConfig:
     """Load the configuration of the model at `path`, see `local_model_folder`."""
-    return ElmoConfig.from_pretrained(local_model_folder(path))
+    return load_model_config(local_model_folder(path))
 
 
 def load_worker_encoder(path: str, device: str | None, dtype: str | None) -> ElmoEncoder:

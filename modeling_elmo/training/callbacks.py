@@ -68,11 +68,9 @@ def last_complete_checkpoint(args: Any) -> str | None:
     Raises:
         ValueError: If all complete checkpoints were saved by another number of processes.
     """
-    folders = Path(args.output_dir).glob(f"{PREFIX_CHECKPOINT_DIR}-*")
-    suffixes = (path.name.rpartition("-")[2] for path in folders)
-    steps = sorted(map(int, filter(str.isdecimal, suffixes)), reverse=True)
+    steps = _checkpoint_steps(args)
     for step in steps:
-        if all(_checkpoint_file(args, step, _COMPLETION_FILE, rank).is_file() for rank in range(args.world_size)):
+        if _is_complete(args, step):
             return str(_checkpoint_file(args, step, _COMPLETION_FILE).parent)
     for step in steps:
         folder = _checkpoint_file(args, step, _COMPLETION_FILE).parent
@@ -82,6 +80,17 @@ def last_complete_checkpoint(args: Any) -> str | None:
                 "Use the original number, or delete it to restart."
             )
     return None
+
+
+def _checkpoint_steps(args: Any) -> list[int]:
+    """Return the steps of all checkpoints, also of incomplete ones, in decreasing order."""
+    folders = Path(args.output_dir).glob(f"{PREFIX_CHECKPOINT_DIR}-*")
+    suffixes = (path.name.rpartition("-")[2] for path in folders)
+    return sorted(map(int, filter(str.isdecimal, suffixes)), reverse=True)
+
+
+def _is_complete(args: Any, step: int) -> bool:
+    return all(_checkpoint_file(args, step, _COMPLETION_FILE, rank).is_file() for rank in range(args.world_size))
 
 
 def _checkpoint_file(args: Any, step: int, name: str, process_index: int | None = None) -> Path:
@@ -153,6 +162,60 @@ class CarryStatesCallback(TrainerCallback):
         """Read the states of the checkpoint to resume."""
         if state.global_step:
             self.states = ElmoStates(**load_file(_checkpoint_file(args, state.global_step, "carried_states")))
+
+
+class DivergenceCallback(TrainerCallback):
+    """Callback that stops training at the first loss, gradient, or validation loss that is NaN or infinite.
+
+    Every process raises an error after the backward pass, in which the processes exchange their gradients. A process
+    that stops earlier would leave the others waiting.
+
+    Args:
+        model: Model to train. A hook on it reads the loss.
+    """
+
+    def __init__(self, model: ElmoForPreTraining) -> None:
+        self._loss = torch.zeros(())
+        model.register_forward_hook(self._store_loss)
+
+    def _store_loss(self, model: torch.nn.Module, args: Any, output: Any) -> None:
+        if model.training:
+            self._loss = output.loss.detach()
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Check the loss and the gradient before the weights change."""
+        step = state.global_step + 1
+        if not torch.isfinite(self._loss):
+            # The weights before this step have caused it, so a checkpoint of them is not good either.
+            raise divergence_error(args, f"the loss of step {step} is {float(self._loss)}", step - 2)
+        gradients = [weight.grad for weight in kwargs["model"].parameters() if weight.grad is not None]
+        # Clipping has turned infinite values into NaN, but it has not removed any.
+        norm = float(torch.nn.utils.get_total_norm(gradients))
+        if not math.isfinite(norm):
+            raise divergence_error(args, f"the gradient norm of step {step} is {norm}", step - 1)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        """Check the values that the curve shows."""
+        for name, value in (logs or {}).items():
+            if name in ("loss", "grad_norm", "eval_loss") and not math.isfinite(value):
+                raise divergence_error(args, f"`{name}` at step {state.global_step} is {value}", state.global_step - 1)
+
+
+def divergence_error(args: Any, reason: str, max_step: int) -> ValueError:
+    """Return an error that names the last good checkpoint.
+
+    Args:
+        args: Training arguments of this process.
+        reason: Clause that says what is not finite.
+        max_step: Last step whose weights are good.
+    """
+    good = [step for step in _checkpoint_steps(args) if step <= max_step and _is_complete(args, step)]
+    if not good:
+        advice = "No checkpoint is good, so restart"
+    else:
+        folder = _checkpoint_file(args, good[0], _COMPLETION_FILE).parent
+        advice = f"The last good checkpoint is {folder}; delete newer ones and pass --resume"
+    return ValueError(f"Training diverged and saved no model: {reason}. {advice} with a lower learning rate.")
 
 
 class LossCurveCallback(TrainerCallback):

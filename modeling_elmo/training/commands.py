@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from ..vocabulary import LMVocabulary, count_words, most_frequent
-from .text import read_documents, text_files
+from .text import open_text, read_documents, text_files
 
 
 def run_vocabulary(arguments: argparse.Namespace) -> int:
@@ -83,6 +83,6 @@ def _read_sentences(paths: list[str], is_split_into_words: bool) -> list[Any]:
         if is_split_into_words:
             lines += [sentence for document in read_documents(path) for sentence in document]
         else:
-            text = path.read_text(encoding="utf-8")
-            lines += [line for line in text.split("\n") if line.strip()]
+            with open_text(path) as text:
+                lines += [line for line in text.read().split("\n") if line.strip()]
     return lines

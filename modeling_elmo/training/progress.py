@@ -52,10 +52,16 @@ class ProgressCallback(TrainerCallback):
         of_time = 0.0 if self.max_seconds is None else self.seconds / self.max_seconds
         return min(1.0, max(step / max_steps, of_time))
 
+    def is_complete(self, args: Any, step: int, max_steps: int) -> bool:
+        """Return whether the run had reached its number of steps or its time limit at the checkpoint of a step."""
+        return step >= max_steps or (
+            self.max_seconds is not None and self._read(args, step)["seconds"] >= self.max_seconds
+        )
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Start the clock, and read the counts of the checkpoint to resume."""
         if state.global_step:
-            saved = json.loads(self._file(args, state).read_text(encoding="utf-8"))
+            saved = self._read(args, state.global_step)
             self.words, self._seconds_before = saved["words"], saved["seconds"]
         self._resumed_at = time.monotonic()
         self._update_clock(args)
@@ -69,7 +75,7 @@ class ProgressCallback(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Save the counts of this process."""
-        with atomic_file(self._file(args, state)) as file:
+        with atomic_file(self._file(args, state.global_step)) as file:
             file.write(json.dumps({"words": self.words, "seconds": self.seconds}).encode())
 
     def _update_clock(self, args: Any) -> None:
@@ -80,9 +86,12 @@ class ProgressCallback(TrainerCallback):
             torch.distributed.broadcast(seconds, 0)
             self.seconds = float(seconds)
 
-    def _file(self, args: Any, state: Any) -> Path:
+    def _read(self, args: Any, step: int) -> dict[str, Any]:
+        return json.loads(self._file(args, step).read_text(encoding="utf-8"))
+
+    def _file(self, args: Any, step: int) -> Path:
         name = _PROGRESS_FILE if args.world_size == 1 else f"{args.process_index}.{_PROGRESS_FILE}"
-        return Path(args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}", name)
+        return Path(args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{step}", name)
 
 
 def learning_rate_factor(lr_scheduler_type: str, share: float) -> float:

@@ -2,13 +2,15 @@
 """Streams of training text: shuffled documents, batches of sentences, and windows of contiguous text.
 
 A text file has one tokenized sentence per line, with words separated by whitespace. An empty line ends a document.
-`.gz` and `.xz` files are decompressed while they are read. Memory is bounded by a buffer of documents.
+`.gz` and `.xz` files are decompressed while they are read. A byte order mark at the start is skipped.
+Memory is bounded by a buffer of documents.
 """
 
 import gzip
+import itertools
 import lzma
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -26,7 +28,7 @@ _MAX_DOCUMENT_SENTENCES = 1000  # longer documents are yielded in parts, to boun
 def open_text(path: Path) -> IO[str]:
     """Open a text file, decompressed according to its suffix."""
     openers = {".gz": gzip.open, ".xz": lzma.open}
-    return openers.get(path.suffix, open)(path, "rt", encoding="utf-8")  # type: ignore[operator]
+    return openers.get(path.suffix, open)(path, "rt", encoding="utf-8-sig")  # type: ignore[operator]
 
 
 def text_files(paths: Sequence[str | Path]) -> list[Path]:
@@ -82,23 +84,44 @@ class DocumentStream:
     buffer: int = 1000
 
     def documents(self, epoch: int = 0) -> Iterator[Document]:
-        """Yield all documents in the order of one epoch."""
+        """Yield all documents in the order of one epoch.
+
+        Raises:
+            ValueError: If the files contain no word, so that an infinite dataset does not read them forever.
+        """
+        is_empty = True
+        for document in self._shuffle(epoch) if self.seed is not None else self._read(self.paths):
+            is_empty = False
+            yield document
+        if is_empty:
+            rest = len(self.paths) - 1
+            others = f" and {rest} more file(s)" if rest else ""
+            raise ValueError(f"Expected a text with at least one word, got none in {self.paths[0]}{others}.")
+
+    def check_not_empty(self) -> None:
+        """Check that the files contain a word. Reads up to the first document.
+
+        Raises:
+            ValueError: If they do not.
+        """
+        next(DocumentStream(self.paths).documents())
+
+    def _read(self, paths: Iterable[Path]) -> Iterator[Document]:
+        for path in paths:
+            yield from read_documents(path)
+
+    def _shuffle(self, epoch: int) -> Iterator[Document]:
         paths = list(self.paths)
-        if self.seed is None:
-            for path in paths:
-                yield from read_documents(path)
-            return
         rng = random.Random(f"{self.seed} {epoch}")
         rng.shuffle(paths)
         buffered: list[Document] = []
-        for path in paths:
-            for document in read_documents(path):
-                if len(buffered) < self.buffer:
-                    buffered.append(document)
-                    continue
-                index = rng.randrange(self.buffer)
-                buffered[index], document = document, buffered[index]
-                yield document
+        for document in self._read(paths):
+            if len(buffered) < self.buffer:
+                buffered.append(document)
+                continue
+            index = rng.randrange(self.buffer)
+            buffered[index], document = document, buffered[index]
+            yield document
         rng.shuffle(buffered)
         yield from buffered
 
@@ -200,19 +223,8 @@ class ContiguousTextDataset(IterableDataset):
         self.text, self.rows, self.steps, self.processes = text, rows, steps, processes
         self.num_skipped = 0
 
-    def _documents(self) -> Iterator[Document]:
-        epoch = 0
-        while True:
-            is_empty = True
-            for document in self.text.documents(epoch):
-                is_empty = False
-                yield document
-            if is_empty:
-                raise ValueError("Expected a training text with at least one sentence, got none.")
-            epoch += 1
-
     def __iter__(self) -> Iterator[dict[str, list[Sentence]]]:
-        documents = self._documents()
+        documents = (document for epoch in itertools.count() for document in self.text.documents(epoch))
         # Words of each row that were read but not yielded yet, forward and with reversed sentences.
         buffers: list[tuple[Sentence, Sentence]] = [([], []) for _ in range(self.rows * self.processes)]
         number = 0

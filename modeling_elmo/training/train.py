@@ -1,7 +1,11 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """Training of a new or existing biLM on text files with `transformers.Trainer`."""
 
+import difflib
+import filecmp
 import importlib.util
+import inspect
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,17 +13,21 @@ from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_NAME
 
-from ..model.configuration_elmo import WORD_INPUT, ElmoConfig
-from ..model.modeling_elmo import ElmoForPreTraining
+from ..loading import find_nonfinite, load_config, load_pretrained
+from ..model.configuration_elmo import _OLD_FIELDS, WORD_INPUT, ElmoConfig
+from ..model.modeling_elmo import ElmoForPreTraining, ElmoModel
 from ..model.tokenization_elmo import ElmoTokenizer
 from ..remote_code import write_code
 from ..vocabulary import LMVocabulary
 from .callbacks import (
     CarryStatesCallback,
+    DivergenceCallback,
     LanguageModelCollator,
     LossCurveCallback,
     RngStateCallback,
+    divergence_error,
     last_complete_checkpoint,
 )
 from .optimizers import DEFAULT_MUON_LEARNING_RATE, OPTIMIZERS, create_optimizer
@@ -37,6 +45,8 @@ TRAINING_FIELDS = (
     "adaptive_softmax_div_value",
     "lstm_dropout",
 )
+# Fields of `TRAINING_FIELDS` that determine the weights of the softmax.
+_SOFTMAX_FIELDS = ("softmax_type", "adaptive_softmax_cutoffs", "adaptive_softmax_div_value")
 
 
 @dataclass(frozen=True)
@@ -115,6 +125,7 @@ class TrainOptions:
         if self.dataloader_num_workers not in (0, 1):
             # Several workers would change the order of the batches.
             raise ValueError(f"Expected `dataloader_num_workers` 0 or 1, got {self.dataloader_num_workers}.")
+        _check_config_fields(self.config)
 
     @property
     def step_limit(self) -> int:
@@ -122,6 +133,24 @@ class TrainOptions:
         if self.max_steps is not None:
             return self.max_steps
         return DEFAULT_MAX_STEPS if self.max_minutes is None else UNLIMITED_STEPS
+
+
+def _check_config_fields(fields: dict[str, Any]) -> None:
+    """Check that all fields are known. `ElmoConfig` keeps an unknown field and ignores it, so a typo has no effect.
+
+    Raises:
+        ValueError: If a field is unknown, or belongs to another model type.
+    """
+    parameters = inspect.signature(ElmoConfig).parameters.values()
+    known = ["preset", *(parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD)]
+    saved = ElmoConfig().to_dict()  # with the fields that transformers writes to each `config.json`
+    for name in fields:
+        if name not in {*known, *_OLD_FIELDS, *saved}:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+            raise ValueError(f"Unknown field `{name}` in `config`. Did you mean `{nearest}`?")
+    model_type = fields.get("model_type", ElmoConfig.model_type)
+    if model_type != ElmoConfig.model_type:
+        raise ValueError(f"Expected `model_type` {ElmoConfig.model_type!r} in `config`, got {model_type!r}.")
 
 
 def create_model(options: TrainOptions, vocabulary: LMVocabulary) -> tuple[ElmoForPreTraining, ElmoTokenizer]:
@@ -160,6 +189,9 @@ def load_training_model(options: TrainOptions) -> tuple[ElmoForPreTraining, Elmo
         raise ValueError(
             f"Cannot change {', '.join(fixed)} of an existing model. Use only {', '.join(TRAINING_FIELDS)} in `config`."
         )
+    # A new vocabulary or another softmax type requires a new softmax.
+    new_softmax = options.vocabulary is not None or any(name in options.config for name in _SOFTMAX_FIELDS)
+    load_config(options.model, ElmoModel if new_softmax else ElmoForPreTraining)
     vocabulary = LMVocabulary.read(options.vocabulary or options.model)
     fields = {
         **options.config,
@@ -167,12 +199,7 @@ def load_training_model(options: TrainOptions) -> tuple[ElmoForPreTraining, Elmo
         "word_bos_id": vocabulary.bos_id,
         "word_eos_id": vocabulary.eos_id,
     }
-    model = ElmoForPreTraining.from_pretrained(
-        options.model,
-        **fields,
-        # A new vocabulary requires a new softmax.
-        ignore_mismatched_sizes=options.vocabulary is not None,
-    )
+    model = load_pretrained(ElmoForPreTraining, options.model, new_softmax=new_softmax, **fields)
     return model, ElmoTokenizer.from_pretrained(options.model), vocabulary
 
 
@@ -208,6 +235,7 @@ def training_arguments(options: TrainOptions) -> TrainingArguments:
         prediction_loss_only=True,
         label_names=["labels"],
         logging_steps=options.logging_steps,
+        logging_nan_inf_filter=False,  # it hides NaN; `DivergenceCallback` stops instead
         seed=options.seed,
         dataloader_num_workers=options.dataloader_num_workers,
         remove_unused_columns=False,
@@ -234,29 +262,41 @@ def train(options: TrainOptions) -> ElmoForPreTraining:
         FileExistsError: If `output` has checkpoints and `resume` is False.
     """
     arguments = training_arguments(options)
-    options.output.mkdir(parents=True, exist_ok=True)
     last = last_complete_checkpoint(arguments)
     if last is not None and not options.resume:
         raise FileExistsError(
             f"Output {options.output} already has checkpoints. Pass --resume to continue, or choose another folder."
         )
     text = DocumentStream(tuple(text_files(options.text)), seed=options.seed)
+    valid_text = DocumentStream(tuple(text_files(options.valid))) if options.valid else None
+    for stream in (text, valid_text) if valid_text is not None else (text,):
+        stream.check_not_empty()
     set_seed(options.seed)
     model, tokenizer, vocabulary = load_training_model(options)
+    if last is not None:
+        # Trainer loads the checkpoint, too, but it does not check that the weights are complete and finite.
+        model.load_state_dict(load_pretrained(ElmoForPreTraining, last, config=model.config).state_dict())
+    options.output.mkdir(parents=True, exist_ok=True)
     batches: SentenceBatchDataset | ContiguousTextDataset
     progress = ProgressCallback(options.max_minutes)
+    if last is not None and progress.is_complete(arguments, _step_of(last), options.step_limit):
+        _finish_complete_run(Path(last), model, tokenizer, vocabulary, options.output, arguments)
+        return model
     progress.count_words(model)
-    callbacks: list[TrainerCallback] = [progress, LossCurveCallback(options.output, progress)]
+    callbacks: list[TrainerCallback] = [
+        DivergenceCallback(model),
+        progress,
+        LossCurveCallback(options.output, progress),
+    ]
     if options.batching == CONTIGUOUS:
         batches = ContiguousTextDataset(text, options.batch_size, options.unroll_steps, arguments.world_size)
         callbacks.append(CarryStatesCallback(model))
     else:
         batches = SentenceBatchDataset(text, options.max_tokens, group_by_length=options.group_by_length)
     if last is not None:
-        batches.num_skipped = int(last.rpartition("-")[2]) * arguments.world_size
+        batches.num_skipped = _step_of(last) * arguments.world_size
     valid = None
-    if options.valid:
-        valid_text = DocumentStream(tuple(text_files(options.valid)))
+    if valid_text is not None:
         valid = SentenceBatchDataset(valid_text, options.max_tokens, infinite=False, group_by_length=True)
     trainer = Trainer(
         model=model,
@@ -271,19 +311,52 @@ def train(options: TrainOptions) -> ElmoForPreTraining:
         trainer.create_optimizer(), options.lr_scheduler_type, options.warmup_steps, options.step_limit, progress
     )
     trainer.train(resume_from_checkpoint=last)
+    name = find_nonfinite(model.state_dict())
+    if name is not None:
+        step = trainer.state.global_step
+        raise divergence_error(arguments, f"step {step} has made the weight {name} NaN or infinite", step - 1)
     if trainer.is_world_process_zero():
         save_model_folder(model, tokenizer, vocabulary, options.output)
     return model
+
+
+def _step_of(checkpoint: str) -> int:
+    return int(checkpoint.rpartition("-")[2])
+
+
+def _finish_complete_run(
+    checkpoint: Path,
+    model: ElmoForPreTraining,
+    tokenizer: ElmoTokenizer,
+    vocabulary: LMVocabulary,
+    output: Path,
+    arguments: TrainingArguments,
+) -> None:
+    """Report that a run is complete. Write its model only if the run was killed after the last checkpoint."""
+    if arguments.process_index != 0:
+        return
+    saved = output / SAFE_WEIGHTS_NAME
+    if not saved.is_file() or not filecmp.cmp(checkpoint / SAFE_WEIGHTS_NAME, saved, shallow=False):
+        save_model_folder(model, tokenizer, vocabulary, output)
+        # Trainer sets fields of the configuration.
+        shutil.copyfile(checkpoint / CONFIG_NAME, output / CONFIG_NAME)
+        print(f"Training is already complete at step {_step_of(str(checkpoint))}; wrote the model to {output}.")
+        return
+    print(
+        f"Training is already complete at step {_step_of(str(checkpoint))}; nothing in {output} has changed. "
+        "Raise --max-steps or --max-minutes to continue."
+    )
 
 
 def save_model_folder(
     model: ElmoForPreTraining, tokenizer: ElmoTokenizer, vocabulary: LMVocabulary, folder: Path
 ) -> None:
     """Write a model folder that also loads as remote code, without the package."""
-    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     vocabulary.write(folder)
     write_code(folder)
+    # The weights are the last file, so that a folder with the weights of the last checkpoint is complete.
+    model.save_pretrained(folder)
 
 
 __all__ = ["TrainOptions", "train"]

@@ -15,7 +15,7 @@ import modeling_elmo
 from modeling_elmo import conversion
 
 PACKAGE = "modeling_elmo"
-SHARED = {"_version", "bundled", "files", "messages", "optional", "remote_code", "vocabulary"}
+SHARED = {"_version", "bundled", "files", "loading", "messages", "optional", "remote_code", "vocabulary"}
 
 # Imports that run when a part is imported. A part is a folder or a module of the package; all but `model` and the
 # shared modules may import these, and the shared modules may import `model` and one another.

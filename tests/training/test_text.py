@@ -8,9 +8,12 @@ from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
+from helpers.raises import assert_raises_with
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modeling_elmo import ElmoTokenizer
+from modeling_elmo.training.commands import _read_sentences
 from modeling_elmo.training.text import (
     ContiguousTextDataset,
     DocumentStream,
@@ -137,6 +140,50 @@ def test_errors_name_the_text_file(tmp_path: Path) -> None:
     truncated.write_bytes(lzma.compress(b"one two\n" * 1000)[:-20])
     with pytest.raises(ValueError, match=r"Cannot read .*truncated\.txt\.xz as UTF-8 text after line"):
         list(read_documents(truncated))
+
+
+BOM = "\ufeff".encode()
+EMPTY_TEXTS = {
+    "empty": b"",
+    "blank": b"\n \n\t\r\n",
+    "byte order mark": BOM,
+    "byte order mark and lines": BOM + b"\n\n",
+}
+
+
+@pytest.mark.parametrize("content", EMPTY_TEXTS.values(), ids=EMPTY_TEXTS)
+@pytest.mark.parametrize("suffix", [".txt", ".txt.gz", ".txt.xz"])
+def test_an_empty_text_is_rejected_by_every_dataset(tmp_path: Path, content: bytes, suffix: str) -> None:
+    compress = {".txt": bytes, ".txt.gz": gzip.compress, ".txt.xz": lzma.compress}[suffix]
+    paths = tuple(tmp_path / f"{number}{suffix}" for number in range(2))
+    for path in paths:
+        path.write_bytes(compress(content))
+    for seed in (0, None):
+        text = DocumentStream(paths, seed)
+        datasets = [
+            SentenceBatchDataset(text, 20),
+            SentenceBatchDataset(text, 20, infinite=False),
+            ContiguousTextDataset(text, 2, 3),
+        ]
+        for action in (text.check_not_empty, *(lambda dataset=dataset: next(iter(dataset)) for dataset in datasets)):
+            assert_raises_with(action, "Expected a text with at least one word, got none in ", "and 1 more file")
+    paths[1].write_bytes(compress(BOM + b"one"))
+    DocumentStream(paths).check_not_empty()
+    assert next(iter(SentenceBatchDataset(DocumentStream(paths, 0), 20))) == {"words": [["one"]]}
+
+
+def test_a_byte_order_mark_at_the_start_is_skipped(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_bytes(BOM + "one\n\ufefftwo\n".encode())
+    assert list(read_documents(text)) == [[["one"], ["\ufefftwo"]]]
+    compressed = tmp_path / "text.txt.gz"
+    compressed.write_bytes(gzip.compress(text.read_bytes()))
+    assert _read_sentences([str(text), str(compressed)], False) == ["one", "\ufefftwo"] * 2
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_bytes(BOM + b"<S>\n</S>\n<UNK>\none\n")
+    assert LMVocabulary.read(vocabulary).words == ["<S>", "</S>", "<UNK>", "one"]
+    tokenizer = ElmoTokenizer(vocab_file=str(vocabulary))  # of a model with word input
+    assert tokenizer([["<S>", "one"]], is_split_into_words=True)["input_ids"] == [[[1], [4]]]
 
 
 def test_a_vocabulary_is_sorted_by_frequency_and_survives_a_round_trip(tmp_path: Path) -> None:

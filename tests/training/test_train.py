@@ -3,27 +3,32 @@
 
 import csv
 import dataclasses
+import itertools
 import json
 import math
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from helpers.tolerances import SAME_BATCH
+from safetensors.torch import load_file, save_file
 
 import elmo_cli
 from modeling_elmo import ElmoConfig, ElmoForPreTraining, ElmoModel, ElmoScorer, ElmoTokenizer
-from modeling_elmo.training.callbacks import last_complete_checkpoint
+from modeling_elmo.training.callbacks import DivergenceCallback, last_complete_checkpoint
 from modeling_elmo.training.optimizers import create_optimizer
-from modeling_elmo.training.progress import ProgressCallback, create_scheduler
-from modeling_elmo.training.train import TrainOptions, train
+from modeling_elmo.training.progress import ProgressCallback, create_scheduler, learning_rate_factor
+from modeling_elmo.training.train import TrainOptions, create_model, train
 from modeling_elmo.vocabulary import LMVocabulary, count_words, most_frequent
 
 CONFIG = {
@@ -194,6 +199,223 @@ def test_the_trained_folder_loads_as_an_elmo_model(tmp_path: Path) -> None:
     assert float((ours - its).abs().max()) <= SAME_BATCH
 
 
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("batching", ["sentences", "contiguous"])
+def test_training_stops_when_the_learning_rate_is_too_high(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], batching: str
+) -> None:
+    write_text(tmp_path)
+    arguments = command(tmp_path, str(tmp_path / "model"), batching, steps=6)[3:]
+    high = ["--learning-rate", "1e30", "--max-grad-norm", "1e30", "--warmup-steps", "0", "--save-steps", "1"]
+    assert elmo_cli.main([*arguments, *high]) == 1
+    error = capsys.readouterr().err
+    # The checkpoint of step 1 has weights of 1e30, with which the loss of step 2 is not finite.
+    assert re.search(
+        r"error: Training diverged and saved no model: the (loss|gradient norm) of step 2 is (nan|inf)", error
+    )
+    assert "No checkpoint is good, so restart with a lower learning rate." in error
+    assert not (tmp_path / "model" / "model.safetensors").exists()
+    assert [row["step"] for row in curve(tmp_path / "model") if row["loss"]] == ["1"]
+    assert all(float(row["loss"]) > 1 for row in curve(tmp_path / "model") if row["loss"])
+
+
+def break_step(model: ElmoForPreTraining, what: str) -> None:
+    """Make the loss, or one gradient, of the fourth training step NaN or infinite."""
+    steps = itertools.count(1)
+
+    def break_loss(module: torch.nn.Module, args: Any, output: Any) -> None:
+        if module.training and next(steps) == 4:
+            output.loss = output.loss * math.nan
+
+    def break_gradient(gradient: torch.Tensor) -> torch.Tensor:
+        return gradient * math.inf if next(steps) == 4 else gradient
+
+    if what == "loss":
+        model.register_forward_hook(break_loss)
+    else:
+        model.softmax.linear.bias.register_hook(break_gradient)
+
+
+@pytest.mark.parametrize(
+    ("what", "norm", "good"), [("loss", "1", 2), ("gradient norm", "1", 3), ("gradient norm", "0", 3)]
+)
+def test_a_diverged_run_names_the_step_and_the_last_good_checkpoint(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    norm: str,
+    good: int,
+) -> None:
+    write_text(tmp_path)
+
+    def create_broken_model(
+        options: TrainOptions, vocabulary: LMVocabulary
+    ) -> tuple[ElmoForPreTraining, ElmoTokenizer]:
+        model, tokenizer = create_model(options, vocabulary)
+        break_step(model, what)
+        return model, tokenizer
+
+    monkeypatch.setattr("modeling_elmo.training.train.create_model", create_broken_model)
+    folder = tmp_path / "model"
+    arguments = command(tmp_path, str(folder), "sentences", steps=6)[3:]
+    assert elmo_cli.main([*arguments, "--save-steps", "1", "--max-grad-norm", norm]) == 1
+    error = " ".join(capsys.readouterr().err.split())
+    assert f"Training diverged and saved no model: the {what} of step 4 is " in error
+    checkpoint = folder / "checkpoints" / f"checkpoint-{good}"
+    assert f"The last good checkpoint is {checkpoint}; delete newer ones and pass --resume" in error
+    assert checkpoint.is_dir()
+    assert not (folder / "model.safetensors").exists()
+    assert [row["step"] for row in curve(folder) if row["loss"]] == ["1", "2", "3"]
+    if what != "loss":
+        return
+    # From the named checkpoint, the run continues.
+    monkeypatch.undo()
+    for path in (folder / "checkpoints").iterdir():
+        if path != checkpoint and path.name.startswith("checkpoint-"):
+            shutil.rmtree(path)
+    assert elmo_cli.main([*arguments, "--resume"]) == 0
+    assert [row["step"] for row in curve(folder) if row["loss"]] == ["1", "2", "3", "4", "5", "6"]
+
+
+def test_a_last_step_that_breaks_the_weights_saves_no_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_text(tmp_path)
+    step = torch.optim.AdamW.step
+
+    def break_weights(optimizer: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> Any:
+        result = step(optimizer, *args, **kwargs)
+        with torch.no_grad():
+            optimizer.param_groups[0]["params"][0].fill_(math.nan)
+        return result
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", break_weights)
+    arguments = command(tmp_path, str(tmp_path / "model"), "sentences", steps=1)[3:]
+    valid = arguments.index("--valid")
+    assert elmo_cli.main(arguments[:valid] + arguments[valid + 2 :]) == 1
+    assert "step 1 has made the weight elmo." in capsys.readouterr().err
+    assert not (tmp_path / "model" / "model.safetensors").exists()
+
+
+def test_a_validation_loss_that_is_not_finite_stops_training(tmp_path: Path) -> None:
+    model = ElmoForPreTraining(ElmoConfig(**CONFIG, word_vocab_size=20))
+    args = SimpleNamespace(output_dir=str(tmp_path), world_size=1, process_index=0)
+    callback = DivergenceCallback(model)
+    callback.on_log(args, SimpleNamespace(global_step=3), None, {"loss": 1.0, "grad_norm": 2.0, "eval_loss": 3.0})
+    for name in ("loss", "grad_norm", "eval_loss"):
+        with pytest.raises(ValueError, match=f"saved no model: `{name}` at step 3 is nan"):
+            callback.on_log(args, SimpleNamespace(global_step=3), None, {name: math.nan})
+
+
+def test_resuming_a_complete_run_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_text(tmp_path)
+    folder = tmp_path / "model"
+    arguments = [*command(tmp_path, str(folder), "sentences", steps=4)[3:], "--lr-scheduler-type", "constant"]
+    assert elmo_cli.main(arguments) == 0
+    before = files_of(folder)
+    assert before["model.safetensors"] == before["checkpoints/checkpoint-4/model.safetensors"]
+    capsys.readouterr()
+    for steps in ("4", "3"):
+        assert elmo_cli.main([*arguments, "--resume", "--max-steps", steps]) == 0
+        assert f"Training is already complete at step 4; nothing in {folder} has changed" in capsys.readouterr().out
+        assert files_of(folder) == before
+
+    # A run that was killed while it wrote the model is completed.
+    (folder / "model.safetensors").write_bytes(before["model.safetensors"][:100])
+    (folder / "vocab.txt").unlink()
+    assert elmo_cli.main([*arguments, "--resume"]) == 0
+    assert f"wrote the model to {folder}" in capsys.readouterr().out
+    assert files_of(folder) == before
+
+    assert elmo_cli.main([*arguments, "--resume", "--max-steps", "5"]) == 0
+    assert [row["step"] for row in curve(folder) if row["loss"]] == ["1", "2", "3", "4", "5"]
+    assert (folder / "model.safetensors").read_bytes() != before["model.safetensors"]
+
+
+@pytest.mark.parametrize("fault", ["missing", "another configuration", "NaN"])
+def test_a_checkpoint_with_other_weights_is_not_resumed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    write_text(tmp_path)
+    folder = tmp_path / "model"
+    arguments = command(tmp_path, str(folder), "sentences", steps=4)[3:]
+    assert elmo_cli.main(arguments) == 0
+    path = folder / "checkpoints" / "checkpoint-4" / "model.safetensors"
+    weights = load_file(path)
+    if fault == "missing":
+        weights.pop("softmax.linear.bias")
+    if fault == "NaN":
+        weights["softmax.linear.bias"][0] = math.nan
+    save_file(weights, path, {"format": "pt"})
+    other = ["--config", CONFIG_TEXT[:-1] + ', "num_hidden_layers": 3}'] if fault == "another configuration" else []
+    before = files_of(folder)
+    assert elmo_cli.main([*arguments, *other, "--resume", "--max-steps", "8"]) == 1
+    messages = {
+        "missing": "(missing: softmax.linear.bias)",
+        "another configuration": "(missing: elmo.layers.2.",
+        "NaN": "its weight softmax.linear.bias contains NaN",
+    }
+    assert messages[fault] in capsys.readouterr().err
+    assert files_of(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"cell_sizes": 3}, "Unknown field `cell_sizes` in `config`. Did you mean `cell_size`?"),
+        (
+            {"preset": "small", "projection": 3},
+            "Unknown field `projection` in `config`. Did you mean `projection_size`?",
+        ),
+        ({"presets": "small"}, "Unknown field `presets` in `config`. Did you mean `preset`?"),
+        ({"kwargs": 1}, "Unknown field `kwargs` in `config`. Did you mean `"),
+        ({"conversion": {}}, "Unknown field `conversion` in `config`."),
+        ({"preset": "smal"}, "Expected `preset` to be one of 'small', 'medium', 'original', got 'smal'"),
+        ({"model_type": "bert"}, "Expected `model_type` 'elmo' in `config`, got 'bert'"),
+    ],
+)
+@pytest.mark.parametrize("model", [None, "some-model"])
+def test_unknown_fields_are_rejected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fields: dict[str, Any], message: str, model: str | None
+) -> None:
+    if model is not None and list(fields) == ["preset"]:
+        pytest.skip("a model to continue has no preset")
+    text = write_text(tmp_path)
+    arguments = ["train", str(text), "--output", str(tmp_path / "new"), "--vocabulary", str(tmp_path / "words.txt")]
+    arguments += ["--config", json.dumps(fields), *(["--model", model] if model else [])]
+    assert elmo_cli.main(arguments) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_saved_configuration_and_old_names_are_accepted(tmp_path: Path) -> None:
+    ElmoConfig(**CONFIG).save_pretrained(tmp_path)
+    fields = json.loads((tmp_path / "config.json").read_text())
+    TrainOptions(text=[], output=tmp_path, config={"preset": "small", **fields, "softmax": "sampled"})
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])
+@pytest.mark.parametrize("batching", ["sentences", "contiguous"])
+@pytest.mark.parametrize("role", ["text", "--valid"])
+def test_an_empty_text_is_rejected_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, batching: str, role: str
+) -> None:
+    text = write_text(tmp_path)
+    empty = tmp_path / "empty.txt"
+    empty.write_bytes(content)
+    before = files_of(tmp_path)
+    arguments = command(tmp_path, str(tmp_path / "new"), batching)[3:]
+    arguments = [str(empty) if word == str(text) and role == "text" else word for word in arguments]
+    assert elmo_cli.main([*arguments, *(["--valid", str(empty)] if role == "--valid" else [])]) == 1
+    assert f"Expected a text with at least one word, got none in {empty}." in capsys.readouterr().err
+    assert files_of(tmp_path) == before
+    assert not (tmp_path / "new").exists()
+
+
 def test_wrong_options_are_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = write_text(tmp_path)
     assert elmo_cli.main(["train", str(text), "--output", str(tmp_path / "m")]) == 1
@@ -290,7 +512,11 @@ def test_training_ends_on_time_and_continues_with_the_remaining_time(tmp_path: P
     trained = [row for row in rows if row["loss"]]
     seconds = [float(row["seconds"]) for row in trained]
     assert 1.5 < seconds[-1] < 10  # the last step may begin just before the end
-    assert float(trained[-1]["learning_rate"]) < 0.5 * float(trained[len(trained) // 2]["learning_rate"])
+    # The rate of a row was set after the step before it, when the clock showed the time of the row before that one.
+    # Times are rounded to 0.1 s, which is 0.125 of the rate.
+    rates = [float(row["learning_rate"]) / options.learning_rate for row in trained]
+    expected = [learning_rate_factor(options.lr_scheduler_type, seconds[row - 2] / 2) for row in range(2, len(trained))]
+    assert rates[2:] == pytest.approx(expected, abs=0.15)
     assert rows[-1]["eval_perplexity"]
     words = [int(row["words"]) for row in trained]
     assert words == sorted(set(words))
@@ -301,5 +527,11 @@ def test_training_ends_on_time_and_continues_with_the_remaining_time(tmp_path: P
     saved = json.loads(Path(checkpoint, "progress.json").read_text())
     assert saved["words"] == words[-1]
     assert saved["seconds"] >= 2
+    # Complete by its time: nothing changes. With more time, the run continues.
+    before = files_of(tmp_path / "model")
+    train(dataclasses.replace(options, resume=True))
+    assert files_of(tmp_path / "model") == before
+    train(dataclasses.replace(options, resume=True, max_minutes=3 / 60))
+    assert int(curve(tmp_path / "model")[-1]["step"]) > int(rows[-1]["step"])
     with pytest.raises(ValueError, match=r"Expected `max_minutes` above 0, got 0"):
         dataclasses.replace(options, max_minutes=0)
