@@ -39,7 +39,6 @@ DEFAULT_BATCH_SIZE = {"cpu": 128}
 WINDOW_SIZE = 2048
 # Short form of `lstm_weight_dtype="int8"`, because users look for it among the dtypes.
 INT8 = "int8"
-_IMPORTING_PROCESS = os.getpid()
 
 
 class EncodeOptions(TypedDict, total=False):
@@ -369,9 +368,6 @@ class ElmoEncoder:
             ValueError: If the text column is missing.
             TypeError: If `rank` is not an integer.
         """
-        if os.getpid() != _IMPORTING_PROCESS:
-            # OpenMP threads do not survive a fork; with several threads, the child process would deadlock.
-            torch.set_num_threads(1)
         if rank is not None and not isinstance(rank, int):
             raise TypeError(f"Expected `rank` to be an integer, as `with_rank=True` passes, got {type(rank).__name__}.")
         if rank is not None and self.device.type == "cuda" and self.device.index is None:

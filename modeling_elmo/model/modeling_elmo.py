@@ -6,6 +6,8 @@ The code follows the order of the data: characters, words, bidirectional LSTM la
 Shapes: B sentences, W words, M characters per word, d character embedding, D lexicon, P word vector, C cells, H output
 of one direction, L layers, N slots of the packed batch, V words of the vocabulary, K labels.
 
+Importing this module has a side effect: forked child processes compute with one thread, see `fork_elmo`.
+
 Source: Peters et al. 2018, "Deep contextualized word representations" (arXiv:1802.05365).
 """
 
@@ -23,6 +25,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 
 from .character_encoder_elmo import ElmoCharacterEncoder
 from .configuration_elmo import CHARACTER_INPUT, PAD_ID, RUNTIME_FIELDS, ElmoConfig
+from .fork_elmo import reset_after_fork  # noqa: F401  # makes forked processes safe
 from .initialization_elmo import with_init
 from .layers_elmo import ElmoLayer, ElmoScalarMix, normalize_over_batch
 from .linear_elmo import clear_prepacked

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .fork_elmo import reset_after_fork
 from .linear_elmo import weight_fingerprint
 
 
@@ -34,6 +35,7 @@ class WordCache:
         self.hits = self.misses = 0
         self._lock = threading.Lock()
         self._clear(None)
+        reset_after_fork(self)
 
     def _clear(self, fingerprints: Any) -> None:
         self._fingerprints = fingerprints
@@ -41,6 +43,12 @@ class WordCache:
         self._keys: list[bytes] = []  # by slot
         self._next = 0
         self._vectors: Tensor | None = None
+
+    def reset_after_fork(self) -> None:
+        """Replace the lock. Clear the cache if a thread of the parent process was updating it."""
+        if self._lock.locked():
+            self._clear(None)
+        self._lock = threading.Lock()
 
     def info(self) -> CacheInfo:
         """Return the numbers of hits, misses, and cached words."""

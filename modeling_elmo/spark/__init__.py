@@ -223,9 +223,8 @@ class ElmoEmbeddings(ElmoParams, Transformer, MLReadable, MLWritable):
     # ---------------------------------------------------------------- transform
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
-        model = self.getModelPath()
         dimension = self.getDimension()
-        if model is None or dimension is None:
+        if self.getModelPath() is None or dimension is None:
             raise ValueError(
                 "Cannot transform without a model. Use ElmoEmbeddings.pretrained(...) or setModelPath(...)."
             )
@@ -236,8 +235,8 @@ class ElmoEmbeddings(ElmoParams, Transformer, MLReadable, MLWritable):
             )
         inputs, output = self.getInputCols(), self.getOutputCol()
         input_type, document_first = detect_input_type(dataset, inputs)
-        if self.getShipModel():
-            model = spark_model.distribute_model(dataset.sparkSession.sparkContext, model)
+        context = dataset.sparkSession.sparkContext
+        model = spark_model.distribute_model(context, self._keep_model(), self.getShipModel())
         embed = self._embed(
             EmbedColumns(
                 model=model,

@@ -1,9 +1,13 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """Model folders on Spark: lookup on the driver, distribution to the workers, and one load per worker."""
 
+import atexit
 import hashlib
+import os
+import shutil
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,8 +22,81 @@ from ..model.configuration_elmo import ElmoConfig
 
 CONFIG = "config.json"
 
-# Archives that the driver serves to the workers. Their folders exist as long as the process.
-_archives: dict[tuple[str, str], tempfile.TemporaryDirectory] = {}
+# Archives that the driver serves to the workers, by application and name.
+_archives: set[tuple[str, str]] = set()
+# Kept files by model folder and fingerprint.
+_kept_folders: dict[tuple[str, str], str] = {}
+
+
+@dataclass(frozen=True)
+class KeptModel:
+    """Model of a transformer on the driver. Its files remain if the model folder is deleted or replaced.
+
+    PySpark deletes an old folder before it asks a transformer to save itself, and the model can be in that folder.
+
+    Attributes:
+        path: Model path, see `local_model_folder`.
+        folder: Folder with the kept files, which exists as long as the process.
+        fingerprint: Fingerprint of the model folder when the files were kept.
+    """
+
+    path: str
+    folder: str
+    fingerprint: str
+
+    def is_unchanged(self) -> bool:
+        """Return whether the model folder still exists on the driver and has the same files."""
+        try:
+            return _folder_fingerprint(local_model_folder(self.path)) == self.fingerprint
+        except OSError:
+            return False
+
+
+def keep_model(path: str) -> KeptModel:
+    """Keep the files of a model folder: as hard links, or as copies if the temporary folder has another file system.
+
+    Args:
+        path: Model path, see `local_model_folder`.
+
+    Raises:
+        FileNotFoundError: If the driver has no model at this path.
+        OSError: If the temporary folder has too little space.
+    """
+    source = local_model_folder(path).absolute()
+    fingerprint = _folder_fingerprint(source)
+    kept = _kept_folders.get((str(source), fingerprint))
+    if kept is None or not is_model_folder(kept):  # some systems delete old files of the temporary folder
+        folder = create_temporary_folder()
+        try:
+            for file in list_model_files(source):
+                _link_or_copy(file, folder / file.name)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise OSError(
+                f"Cannot keep the model {str(source)!r} in {str(folder.parent)!r}: {error}. "
+                "Set TMPDIR to a folder with more space."
+            ) from error
+        kept = _kept_folders[str(source), fingerprint] = str(folder)
+    return KeptModel(path, kept, fingerprint)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source.resolve(), target)  # `os.link` does not follow the symbolic links of the Hub's cache
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def create_temporary_folder() -> Path:
+    """Create a folder that is removed when the process exits."""
+    folder = Path(tempfile.mkdtemp(prefix="elmo-spark-"))
+    atexit.register(_remove_folder, folder, os.getpid())
+    return folder
+
+
+def _remove_folder(folder: Path, process: int) -> None:
+    if os.getpid() == process:  # a forked process inherits the function, but not the folder
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def resolve_model(name: str, remote_loc: str | None = None) -> str:
@@ -110,19 +187,32 @@ def _folder_fingerprint(folder: Path) -> str:
     return hashlib.sha256(repr(stats).encode()).hexdigest()[:16]
 
 
-def distribute_model(context: Any, path: str) -> str:
-    """Send the model folder to all workers, once per Spark context, and return its name there.
+def distribute_model(context: Any, model: KeptModel, ship: bool) -> str:
+    """Return the model path for the workers, and send them the files if necessary.
+
+    Args:
+        context: Spark context.
+        model: Model to distribute.
+        ship: Whether to send the files even if the workers may be able to read them.
+    """
+    if ship:
+        return _ship_folder(context, Path(model.folder))
+    if context.master.startswith("local"):  # the workers run on this machine
+        return model.folder
+    return model.path if model.is_unchanged() else _ship_folder(context, Path(model.folder))
+
+
+def _ship_folder(context: Any, folder: Path) -> str:
+    """Send the folder to all workers, once per Spark context, and return its name there.
 
     It is sent as an archive, because Spark does not send local folders to other machines.
     """
-    folder = local_model_folder(path)
     name = f"elmo-{_folder_fingerprint(folder)}"
     if (context.applicationId, name) not in _archives:
-        archive_folder = tempfile.TemporaryDirectory(prefix="elmo-spark-")
-        archive = Path(archive_folder.name, f"{name}.zip")
+        archive = create_temporary_folder() / f"{name}.zip"
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
             for file in list_model_files(folder):
                 zipped.write(file, file.name)
         context.addArchive(f"{archive}#{name}")
-        _archives[context.applicationId, name] = archive_folder
+        _archives.add((context.applicationId, name))
     return name

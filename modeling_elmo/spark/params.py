@@ -46,6 +46,8 @@ class ElmoParams(HasInputCols, HasOutputCol):
     lazyAnnotator = Param(Params._dummy(), "lazyAnnotator", "ignored", TypeConverters.toBoolean)
     configProtoBytes = Param(Params._dummy(), "configProtoBytes", "ignored", TypeConverters.toListInt)
 
+    _kept_model: spark_model.KeptModel | None = None
+
     def __init__(self) -> None:
         super().__init__()
         self._setDefault(poolingLayer="word_emb", shipModel=False, caseSensitive=True, lazyAnnotator=False)
@@ -122,8 +124,14 @@ class ElmoParams(HasInputCols, HasOutputCol):
         return vector_spec(self._load_config(), self.getPoolingLayer(), None, False, torch.float32).shape[0]
 
     def setModelPath(self: P, value: str) -> P:
-        """Set the path of the model folder on the workers, or its name as a Spark file (`addFile`, `--archives`)."""
-        return self._set(modelPath=str(value))
+        """Set the path of the model folder on the workers, or its name as a Spark file (`addFile`, `--archives`).
+
+        The transformer keeps the files of a folder that exists on the driver, so that the folder can be deleted.
+        """
+        self._set(modelPath=str(value))
+        if spark_model.is_model_folder(value):
+            self._keep_model()
+        return self
 
     def getModelPath(self) -> str | None:
         """Return the path of the model folder, or None."""
@@ -198,6 +206,13 @@ class ElmoParams(HasInputCols, HasOutputCol):
         """Return the value of a param, or None if it is not set and has no default."""
         return self.getOrDefault(name) if self.isDefined(name) else None
 
+    def _keep_model(self) -> spark_model.KeptModel:
+        """Return the model at the path, which must be set, and keep its files from the first call on."""
+        path, kept = self.getOrDefault("modelPath"), self._kept_model
+        if kept is None or kept.path != path or not spark_model.is_model_folder(kept.folder):
+            kept = self._kept_model = spark_model.keep_model(path)
+        return kept
+
     def _load_config(self) -> ElmoConfig:
-        """Return the configuration of the model, which must be set."""
-        return spark_model.load_config(self.getOrDefault("modelPath"))
+        """Return the configuration of the model, whose path must be set."""
+        return spark_model.load_config(self._keep_model().folder)

@@ -2,7 +2,6 @@
 """Saving and loading of ElmoEmbeddings: the params in Spark's own format, next to a copy of the model folder."""
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,6 @@ from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, 
 from . import model as spark_model
 
 _MODEL_FOLDER = "model"  # saved: name of the model folder in the folder of a transformer
-
-# Copies of models from file systems that are not local. They exist as long as the process.
-_copies: list[tempfile.TemporaryDirectory] = []
 
 
 def _hadoop_path(session: Any, path: str) -> tuple[Any, Any, Path | None]:
@@ -25,15 +21,7 @@ def _hadoop_path(session: Any, path: str) -> tuple[Any, Any, Path | None]:
     return file_system, target, Path(target.toUri().getPath()) if is_local else None
 
 
-def is_model_inside(session: Any, model_path: str, path: str) -> bool:
-    """Return whether the model at `model_path` is in the folder `path` of a Hadoop file system."""
-    local = _hadoop_path(session, path)[2]
-    if local is None:
-        return False
-    return spark_model.local_model_folder(model_path).resolve().is_relative_to(local.resolve())
-
-
-def upload_model(session: Any, model_path: str, path: str) -> None:
+def upload_model(session: Any, folder: str, path: str) -> None:
     """Copy the model folder to `path` in any Hadoop file system."""
     file_system, target, local = _hadoop_path(session, path)
     if local is not None:
@@ -41,7 +29,7 @@ def upload_model(session: Any, model_path: str, path: str) -> None:
     else:
         file_system.mkdirs(target)
     hadoop_path = session.sparkContext._jvm.org.apache.hadoop.fs.Path
-    for file in spark_model.list_model_files(spark_model.local_model_folder(model_path)):
+    for file in spark_model.list_model_files(Path(folder)):
         if local is not None:
             shutil.copyfile(file, local / file.name)  # follows the symbolic links of the Hub's cache
         else:
@@ -53,9 +41,7 @@ def download_model(session: Any, path: str) -> tuple[str, bool]:
     file_system, target, local = _hadoop_path(session, path)
     if local is not None:
         return str(local), False
-    copy = tempfile.TemporaryDirectory(prefix="elmo-spark-")
-    _copies.append(copy)
-    folder = Path(copy.name, "model")
+    folder = spark_model.create_temporary_folder() / _MODEL_FOLDER
     hadoop_path = session.sparkContext._jvm.org.apache.hadoop.fs.Path
     file_system.copyToLocalFile(False, target, hadoop_path(folder.as_uri()), True)
     return str(folder), True
@@ -72,15 +58,13 @@ class ElmoWriter(MLWriter):
         """Write to a folder of any file system that Spark supports.
 
         Raises:
-            ValueError: If there is no model to save, or `overwrite()` would delete it.
+            ValueError: If there is no model to save.
         """
-        model = self.instance.getModelPath()
-        if model is None:
+        if self.instance.getModelPath() is None:
             raise ValueError(
                 "Cannot save ElmoEmbeddings without a model. Use ElmoEmbeddings.pretrained(...) or setModelPath(...)."
             )
-        if self.shouldOverwrite and is_model_inside(self.sparkSession, model, path):
-            raise ValueError(f"Cannot overwrite {path!r}: the model was loaded from there. Choose another folder.")
+        self.instance._keep_model()  # `overwrite()` can delete the model folder
         super().save(path)
 
     def saveImpl(self, path: str) -> None:
@@ -89,7 +73,7 @@ class ElmoWriter(MLWriter):
         # The saved model path would be wrong, because the copy has another one.
         params = {param.name: value for param, value in transformer._paramMap.items() if param.name != "modelPath"}
         DefaultParamsWriter.saveMetadata(transformer, path, self.sc, paramMap=params)
-        upload_model(self.sparkSession, transformer.getModelPath(), f"{path}/{_MODEL_FOLDER}")
+        upload_model(self.sparkSession, transformer._keep_model().folder, f"{path}/{_MODEL_FOLDER}")
 
 
 class ElmoReader(MLReader):

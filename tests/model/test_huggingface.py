@@ -22,7 +22,7 @@ from modeling_elmo import ElmoConfig, ElmoModel, ElmoTokenizer
 TEXTS = ["The bank of the river.", "", "It wasn't (Reuters) in the U.S. yesterday."]
 PACKAGE = Path(modeling_elmo.__file__).parent / "model"
 _NAMES = (
-    "alphabet character_encoder configuration initialization layers linear lstm lstm_common lstm_cpu lstm_ops "
+    "alphabet character_encoder configuration fork initialization layers linear lstm lstm_common lstm_cpu lstm_ops "
     "lstm_triton modeling packing pipelines softmax splitting tokenization word_cache"
 )
 REMOTE_CODE = {f"{name}_elmo.py" for name in _NAMES.split()}

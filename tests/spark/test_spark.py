@@ -374,8 +374,6 @@ def test_saved_and_loaded_alone(spark: SparkSession, folder: str, tmp_path: Path
     elmo(folder, "words").save(path)
     loaded = ElmoEmbeddings.load(path)
     assert loaded.getInputCols() == ["words"]
-    with pytest.raises(ValueError, match=r"Cannot overwrite .* the model was loaded from there"):
-        loaded.write().overwrite().save(path)
     assert ElmoEmbeddings.load(folder).getModelPath() == folder, "a converted model loads as well"
     metadata = {"class": "com.johnsnowlabs.nlp.embeddings.ElmoEmbeddings", "uid": "E", "paramMap": {}}
     (tmp_path / "other" / "metadata").mkdir(parents=True)
@@ -384,6 +382,103 @@ def test_saved_and_loaded_alone(spark: SparkSession, folder: str, tmp_path: Path
         ValueError, match=r"Expected a saved modeling_elmo.spark.ElmoEmbeddings .* got com\.johnsnowlabs"
     ):
         ElmoEmbeddings.load(str(tmp_path / "other"))
+
+
+@pytest.fixture
+def data(spark: SparkSession) -> DataFrame:
+    return spark.createDataFrame([(words,) for words in THREE], "words array<string>").coalesce(1)
+
+
+def save_and_load(kind: str, stage: ElmoEmbeddings, data: DataFrame, path: Path) -> Any:
+    """Save the transformer as it is, in a pipeline, or in a fitted pipeline, and return what Spark loads."""
+    if kind == "transformer":
+        stage.save(str(path))
+        return ElmoEmbeddings.load(str(path))
+    pipeline = Pipeline(stages=[stage])
+    if kind == "pipeline":
+        pipeline.save(str(path))
+        return Pipeline.load(str(path))
+    pipeline.fit(data).save(str(path))
+    return PipelineModel.load(str(path))
+
+
+def vectors_of(loaded: Any, data: DataFrame) -> list[Row]:
+    return (loaded.fit(data) if isinstance(loaded, Pipeline) else loaded).transform(data).collect()
+
+
+@pytest.mark.parametrize("target", ["folder", "link", "link in the path"])
+@pytest.mark.parametrize("kind", ["transformer", "pipeline", "fitted pipeline"])
+def test_a_loaded_model_is_saved_over_its_own_folder(
+    kind: str, target: str, folder: str, data: DataFrame, tmp_path: Path
+) -> None:
+    (tmp_path / "real").mkdir()
+    path = tmp_path / "real" / "saved"
+    loaded = save_and_load(kind, elmo(folder, "words"), data, path)
+    expected = elmo(folder, "words").transform(data).collect()
+    if target == "link":
+        path = tmp_path / "link"
+        path.symlink_to(tmp_path / "real" / "saved")
+        loaded = type(loaded).load(str(path))
+    elif target == "link in the path":
+        (tmp_path / "link").symlink_to(tmp_path / "real")
+        path = tmp_path / "link" / "saved"
+    earlier = None if kind == "pipeline" else loaded.transform(data)
+    for _ in range(2):
+        loaded.write().overwrite().save(str(path))
+        assert len(list(path.rglob("model.safetensors"))) == 1
+        assert vectors_of(type(loaded).load(str(path)), data) == expected
+        assert vectors_of(loaded, data) == expected
+    assert earlier is None or earlier.collect() == expected, "Spark evaluates a frame later than `transform`"
+
+
+@pytest.mark.parametrize("kind", ["transformer", "pipeline", "fitted pipeline"])
+def test_a_loaded_model_outlives_its_folder(kind: str, folder: str, data: DataFrame, tmp_path: Path) -> None:
+    loaded = save_and_load(kind, elmo(folder, "words"), data, tmp_path / "saved")
+    expected = vectors_of(loaded, data)
+    shutil.rmtree(tmp_path / "saved")
+    assert vectors_of(loaded, data) == expected
+    loaded.save(str(tmp_path / "again"))
+    assert vectors_of(type(loaded).load(str(tmp_path / "again")), data) == expected
+
+
+def test_a_pipeline_is_saved_over_its_model_folder(folder: str, data: DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    for source in (lambda: elmo(str(path), "words"), lambda: elmo(folder, "words").setModelPath(str(path))):
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(folder, path)
+        fitted = PipelineModel([source()])
+        fitted.write().overwrite().save(str(path))
+        assert vectors_of(PipelineModel.load(str(path)), data) == vectors_of(fitted, data)
+
+
+def test_another_model_at_the_same_path(folder: str, data: DataFrame, tmp_path: Path) -> None:
+    """A transformer keeps the model that it was loaded with."""
+    path = tmp_path / "saved"
+    loaded = save_and_load("transformer", elmo(folder, "words"), data, path)
+    expected = vectors_of(loaded, data)
+    tiny_model(seed=1).save_pretrained(tmp_path / "other")
+    ElmoTokenizer().save_pretrained(tmp_path / "other")
+    loaded.copy().setModelPath(str(tmp_path / "other")).write().overwrite().save(str(path))
+    assert vectors_of(loaded, data) == expected
+    assert vectors_of(ElmoEmbeddings.load(str(path)), data) != expected
+
+
+def test_a_cluster_gets_the_kept_files(
+    spark: SparkSession, folder: str, data: DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workers read the model folder. If it is deleted or replaced, the driver sends them the kept files."""
+    loaded = save_and_load("transformer", elmo(folder, "words"), data, tmp_path / "saved")
+    expected = vectors_of(loaded, data)
+    monkeypatch.setattr(spark.sparkContext, "master", "spark://host:7077")
+    paths = []
+    monkeypatch.setattr(loaded, "_embed", lambda columns: paths.append(columns.model) or columns)
+    assert loaded.transform(data).collect() == expected
+    loaded.write().overwrite().save(str(tmp_path / "saved"))
+    assert loaded.transform(data).collect() == expected
+    shutil.rmtree(tmp_path / "saved")
+    assert loaded.transform(data).collect() == expected
+    assert paths[0] == loaded.getModelPath()
+    assert [name.startswith("elmo-") for name in paths[1:]] == [True, True]
 
 
 def test_a_pipeline_of_commit_a814f96(spark: SparkSession) -> None:
