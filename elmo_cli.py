@@ -233,6 +233,11 @@ def _add_embedding(commands: Commands) -> None:
     existing = group.add_mutually_exclusive_group()
     existing.add_argument("--resume", action="store_true", help="continue an existing output")
     existing.add_argument("--overwrite", action="store_true", help="replace an existing output")
+    group.add_argument(
+        "--verify",
+        action="store_true",
+        help="with --resume, read the existing output completely and embed corrupt shards again",
+    )
     group.add_argument("--device", help=DEVICE_HELP.format("the GPU if one is available"))
     group.add_argument(
         "--model-dtype",
@@ -252,7 +257,10 @@ def _add_embedding(commands: Commands) -> None:
         help="maximum number of tokens per batch, padding included (default: 32768)",
     )
     group.add_argument(
-        "--shard-rows", type=_positive_int, metavar="N", help="rows per shard (default: 1000, pooled: 10000)"
+        "--shard-rows",
+        type=_positive_int,
+        metavar="N",
+        help="rows per shard; more for a large input (default: 1000, pooled: 10000)",
     )
     group.add_argument("--quiet", action="store_true", help="show no progress bar")
     group.add_argument("--json", action="store_true", help="print a summary as JSON")
@@ -267,6 +275,8 @@ def _check_embed(arguments: argparse.Namespace) -> None:
         if getattr(arguments, name):
             option = f"--{name.replace('_', '-')}"
             arguments.parser.error(f"argument {option}: not allowed with output {arguments.output.name}")
+    if arguments.verify and not arguments.resume:
+        arguments.parser.error("argument --verify: not allowed without argument --resume")
 
 
 def _add_training(commands: Commands) -> None:
@@ -278,6 +288,7 @@ def _add_training(commands: Commands) -> None:
     )
     command.add_argument("text", nargs="+", help=TEXT_HELP)
     command.add_argument("--output", required=True, type=Path, metavar="FILE", help="file to write, one word per line")
+    command.add_argument("--overwrite", action="store_true", help="replace an existing vocabulary")
     command.add_argument(
         "--min-count", type=_positive_int, default=1, metavar="N", help="minimum number of occurrences of a word"
     )
@@ -304,7 +315,9 @@ def _add_training(commands: Commands) -> None:
         metavar="TEXT",
         help="text to evaluate on, as TEXT (default: no evaluation)",
     )
-    command.add_argument("--resume", action="store_true", help="resume from the last checkpoint in the output folder")
+    existing = command.add_mutually_exclusive_group()
+    existing.add_argument("--resume", action="store_true", help="resume from the last checkpoint in the output folder")
+    existing.add_argument("--overwrite", action="store_true", help="replace an existing model and its checkpoints")
     command.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, text order, and dropout")
 
     group = command.add_argument_group("model")

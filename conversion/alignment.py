@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from modeling_elmo.files import atomic_folder
+from modeling_elmo.files import REWRITTEN_FOLDER, atomic_folder
 
 from .mapping.tensor_ops import Array
 from .model_files import (
@@ -105,7 +105,7 @@ def add_alignment(folder: str | Path, matrices: Sequence[str | Path | Array]) ->
     for layer, array in enumerate(arrays):
         state[f"{prefix}alignment_{layer}"] = torch.from_numpy(np.ascontiguousarray(array)).to(dtype)
     replaced = [WEIGHTS_INDEX_FILE, *(path.name for path in weight_files(folder))]
-    with atomic_folder(folder, True, CONFIG_FILE) as temporary:
+    with atomic_folder(folder, REWRITTEN_FOLDER, overwrite=True) as temporary:
         ignored = shutil.ignore_patterns(*replaced, CONFIG_FILE, "__pycache__")
         shutil.copytree(folder, temporary, ignore=ignored, dirs_exist_ok=True)
         config.save_pretrained(temporary)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from modeling_elmo._version import __version__
-from modeling_elmo.files import atomic_folder, check_output_folder
+from modeling_elmo.files import MODEL_FOLDER, atomic_folder, check_output
 from modeling_elmo.messages import format_names
 from modeling_elmo.model.configuration_elmo import WORD_INPUT, ElmoConfig
 from modeling_elmo.model.tokenization_elmo import ElmoTokenizer
@@ -26,7 +26,7 @@ from .mapping.layouts import SOFTMAX_NAMES, WeightFileInfo, detect_layout
 from .mapping.name_map import check_shapes, resolve_rules, source_shapes, to_model
 from .mapping.options import config_from_options
 from .mapping.tensor_ops import allow_nonfinite_values
-from .model_files import BASE_MODEL_PREFIX, CONFIG_FILE, DTYPES, WEIGHTS_FILE, cast_weights, state_dict, write_weights
+from .model_files import BASE_MODEL_PREFIX, DTYPES, WEIGHTS_FILE, cast_weights, state_dict, write_weights
 from .sentence_transformers_files import write_sentence_transformers_files
 from .source.archives import is_archive
 from .source.fetch import Source, SourceFile, resolve_source
@@ -276,7 +276,7 @@ def convert(
         softmax: Path or URL of the softmax, instead of that of `source`.
         language_model: Whether to keep the softmax. The folder is then one of `ElmoForPreTraining`, with `vocab.txt`.
         allow_nonfinite: Whether to accept NaN and infinite weights.
-        overwrite: Whether to replace an existing model folder.
+        overwrite: Whether to replace an existing model folder that contains nothing else.
         force_download: Whether to download files that are in the cache again.
 
     Returns:
@@ -292,7 +292,8 @@ def convert(
     if dtype not in DTYPES:
         raise ValueError(f"Expected `dtype` to be one of {', '.join(DTYPES)}, got {dtype!r}.")
     output = Path(output)
-    check_output_folder(output, overwrite, CONFIG_FILE)
+    inputs = (source, f"{source}.index", weights, options, vocab, softmax)  # a TensorFlow checkpoint is a prefix
+    check_output(output, MODEL_FOLDER, overwrite=overwrite, inputs=inputs)
     resolved = resolve_source(source, weights, options, vocab, softmax, language_model, force_download)
     checkpoint = resolved.checkpoint
     language = language or (checkpoint.language if checkpoint else None)
@@ -325,7 +326,7 @@ def convert(
         ),
     )
     digests = {f"{role}_sha256": file["sha256"] for role, file in config.conversion["files"].items()}
-    with atomic_folder(output, overwrite, CONFIG_FILE) as folder:
+    with atomic_folder(output, MODEL_FOLDER, overwrite=overwrite, inputs=inputs) as folder:
         config.save_pretrained(folder)
         write_weights(folder / WEIGHTS_FILE, loaded.state, {"tool": config.conversion["tool"], **digests})
         tokenizer.save_pretrained(folder)

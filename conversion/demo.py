@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from modeling_elmo.files import atomic_folder
+from modeling_elmo.files import EXPORTED_FOLDER, atomic_folder
 from modeling_elmo.model.configuration_elmo import ElmoConfig
 
 from .export import OPTIONS_FILE, WEIGHTS_FILE, write_hdf5
@@ -37,7 +37,7 @@ def write_demo(
     Args:
         folder: Folder to write. It must be new or empty unless `overwrite` is true.
         seed: Seed of the weights.
-        overwrite: Whether to replace a folder that contains `options.json`.
+        overwrite: Whether to replace a folder with the files of a checkpoint and nothing else.
         config: Configuration fields. Defaults to those of a small model.
     """
     architecture = ElmoConfig(**(CONFIG if config is None else config))
@@ -47,7 +47,7 @@ def write_demo(
     for name, shape in shapes.items():
         fan_in = int(np.prod(shape[:-1])) if len(shape) > 1 and name != "char_embed" else 1
         arrays[name] = (1.5 * random.standard_normal(shape) / np.sqrt(fan_in)).astype(np.float32)
-    with atomic_folder(Path(folder), overwrite, OPTIONS_FILE) as temporary:
+    with atomic_folder(Path(folder), EXPORTED_FOLDER, overwrite=overwrite) as temporary:
         (temporary / OPTIONS_FILE).write_text(
             json.dumps(options_from_config(architecture), indent=2) + "\n", encoding="utf-8"
         )

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from modeling_elmo.files import atomic_folder, check_output_folder
+from modeling_elmo.files import EXPORTED_FOLDER, atomic_folder, check_output
 from modeling_elmo.messages import format_names
 from modeling_elmo.model.configuration_elmo import CHARACTER_INPUT, NUM_CHARACTERS, WORD_INPUT, ElmoConfig
 from modeling_elmo.optional import import_h5py
@@ -28,7 +28,7 @@ from .mapping.options import config_from_options, options_from_config, parse
 from .mapping.tensor_ops import Array
 from .model_files import BASE_MODEL_PREFIX, read_config, read_weights
 
-OPTIONS_FILE = "options.json"  # a folder that contains it may be overwritten
+OPTIONS_FILE = "options.json"
 WEIGHTS_FILE = "lm_weights.hdf5"
 SOFTMAX_FILE = "lm_softmax_weights.hdf5"
 VOCABULARY_FILE = "vocab.txt"
@@ -180,7 +180,7 @@ def export(folder: str | Path, output: str | Path, *, overwrite: bool = False) -
     Args:
         folder: Model folder that `convert` or `save_pretrained` wrote, with or without a head.
         output: Folder to write. It is written atomically.
-        overwrite: Whether to replace an existing folder that contains `options.json`.
+        overwrite: Whether to replace an existing export that contains nothing else.
 
     Returns:
         Record of the export, with a summary for the terminal.
@@ -192,7 +192,7 @@ def export(folder: str | Path, output: str | Path, *, overwrite: bool = False) -
         ImportError: If h5py is not installed.
     """
     folder, output = Path(folder), Path(output)
-    check_output_folder(output, overwrite, OPTIONS_FILE)
+    check_output(output, EXPORTED_FOLDER, overwrite=overwrite, inputs=[folder])
     import_h5py()
     config = read_config(folder)
     _check_exportable(config)
@@ -204,7 +204,7 @@ def export(folder: str | Path, output: str | Path, *, overwrite: bool = False) -
     arrays = from_model(table, {name: tensor.numpy() for name, tensor in state.items() if name not in unused})
     has_softmax = all(name in state for name in _SOFTMAX.values())
     mix = scalar_mix_state(state)
-    with atomic_folder(output, overwrite, OPTIONS_FILE) as temporary:
+    with atomic_folder(output, EXPORTED_FOLDER, overwrite=overwrite, inputs=[folder]) as temporary:
         (temporary / OPTIONS_FILE).write_bytes(_options_text(config, contents).encode())
         write_hdf5(temporary / WEIGHTS_FILE, arrays)
         if has_softmax:

@@ -16,6 +16,7 @@ from huggingface_hub import CommitOperationAdd, HfApi, get_token, metadata_load
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from modeling_elmo._version import __version__
+from modeling_elmo.files import PUBLISHED_FILES
 from modeling_elmo.messages import format_names
 from modeling_elmo.model.configuration_elmo import AUTO_MAP, ElmoConfig
 from modeling_elmo.model.tokenization_elmo import ElmoTokenizer
@@ -23,7 +24,7 @@ from modeling_elmo.remote_code import write_code
 
 from . import card
 from .mapping.options import parse
-from .model_files import CONFIG_FILE, WEIGHTS_FILE, open_weights, read_config, weight_files
+from .model_files import CONFIG_FILE, open_weights, read_config, weight_files
 from .sentence_transformers_files import sentence_transformers_files
 from .source.checkpoints import find_checkpoint
 from .source.download import file_sha256
@@ -33,25 +34,6 @@ from .verify import Comparison
 CARD = "README.md"
 TOKENIZER_FILE = "tokenizer_config.json"
 MODULES_FILE = "modules.json"
-# Only these files of a model folder are uploaded, and the code of the installed package. `*` does not match `/`.
-MODEL_FILES = (
-    CONFIG_FILE,
-    WEIGHTS_FILE,
-    "model-*-of-*.safetensors",
-    "model.safetensors.index.json",
-    TOKENIZER_FILE,
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "lexicon.json",
-    CARD,
-    MODULES_FILE,
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
-    "1_Pooling/config.json",
-    "onnx/*.onnx",
-    "onnx/*.onnx_data",
-)
 _CODE_FILES = ("*_elmo.py",)  # those of the folder are replaced
 _REQUIRED_FILES = (CONFIG_FILE, TOKENIZER_FILE)
 _TOKENIZER_AUTO_MAP = {"AutoTokenizer": [f"tokenization_elmo.{ElmoTokenizer.__name__}", None]}
@@ -137,7 +119,7 @@ def publish(
 ) -> Publication:
     """Upload a model folder to the Hub in one commit. The folder is not changed.
 
-    Only `MODEL_FILES` are uploaded. Any other file is rejected, unless it is hidden. The code for `trust_remote_code`
+    Only `PUBLISHED_FILES` are uploaded. Any other file is rejected, unless it is hidden. The code for remote loading
     and the references to it are those of the installed package, whatever the folder contains.
 
     The model card is generated from the model, its conversion record, and the entry of its checkpoint in
@@ -247,7 +229,7 @@ def _list_folder(folder: Path) -> dict[str, bytes | Path]:
             continue
         if _matches(name, _CODE_FILES) or (path.is_dir() and not path.is_symlink()):
             continue
-        if not _matches(name, MODEL_FILES):
+        if not _matches(name, PUBLISHED_FILES):
             others.append(name)
         elif (reason := _link_or_device(path)) is not None:
             raise ValueError(f"Cannot publish {name}: it is {reason}. Replace it with a copy.")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .files import atomic_file
 from .model.alphabet_elmo import UNKNOWN_WORD
 
 BOS_TOKEN, EOS_TOKEN = "<S>", "</S>"
@@ -35,6 +36,11 @@ def most_frequent(counts: Counter[str], min_count: int = 1, max_words: int | Non
     kept.sort(key=lambda item: (-item[1], item[0]))
     words = [*SPECIAL_TOKENS, *(word for word, _ in kept)]
     return words if max_words is None else words[: max(len(SPECIAL_TOKENS), max_words)]
+
+
+def vocabulary_file(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a vocabulary: `vocab.txt` if `path` is a folder, else `path` itself."""
+    return Path(path, FILE_NAME) if os.path.isdir(path) else Path(path)
 
 
 class LMVocabulary:
@@ -75,8 +81,7 @@ class LMVocabulary:
             FileNotFoundError: If the file does not exist.
             ValueError: If the file is not UTF-8, repeats a word, or lacks a special token.
         """
-        file = Path(path)
-        file = file / FILE_NAME if file.is_dir() else file
+        file = vocabulary_file(path)
         if not file.is_file():
             raise FileNotFoundError(f"Expected a vocabulary file with one word per line, but {file} does not exist.")
         try:
@@ -86,10 +91,9 @@ class LMVocabulary:
             raise ValueError(f"Cannot read {file} as UTF-8: {error}. Convert the file to UTF-8.") from error
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write one word per line to a file, or to `vocab.txt` in a folder."""
-        file = Path(path)
-        file = file / FILE_NAME if file.is_dir() else file
-        file.write_text("".join(f"{word}\n" for word in self.words), encoding="utf-8")
+        """Write one word per line to a file, or to `vocab.txt` in a folder. The file is written atomically."""
+        with atomic_file(vocabulary_file(path)) as file:
+            file.write("".join(f"{word}\n" for word in self.words).encode())
 
     def encode(self, words: Sequence[str]) -> np.ndarray:
         """Return the ids of words, int64 [len(words)]. Unknown words get the id of `<UNK>`."""

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from modeling_elmo.files import atomic_file, atomic_folder
+from modeling_elmo.files import OutputKind, atomic_file, atomic_folder
+
+MARKED = OutputKind(True, lambda folder: None if (folder / "marker").exists() else "it does not contain marker")
 
 
 def names(folder: Path) -> list[str]:
@@ -19,7 +21,7 @@ def fail_to_write_file(path: Path, concurrent: bool) -> None:
 
 
 def fail_to_write_folder(output: Path) -> None:
-    with atomic_folder(output, True, "marker") as folder:
+    with atomic_folder(output, MARKED, overwrite=True) as folder:
         (folder / "other").touch()
         raise KeyError
 
@@ -57,14 +59,17 @@ def test_leftovers_of_a_killed_process_are_overwritten(tmp_path: Path) -> None:
 
 def test_a_folder_is_replaced_only_without_an_error(tmp_path: Path) -> None:
     output = tmp_path / "output"
-    with atomic_folder(output, False, "marker") as folder:
+    with atomic_folder(output, MARKED, overwrite=False) as folder:
         (folder / "marker").touch()
     with pytest.raises(KeyError):
         fail_to_write_folder(output)
     assert names(output) == ["marker"]
-    with atomic_folder(output, True, "marker") as folder:
+    with atomic_folder(output, MARKED, overwrite=True) as folder:
         (folder / "other").touch()
     assert names(output) == ["other"]
-    with pytest.raises(FileExistsError, match="it does not contain marker"), atomic_folder(output, True, "marker"):
+    with (
+        pytest.raises(FileExistsError, match="it does not contain marker"),
+        atomic_folder(output, MARKED, overwrite=True),
+    ):
         pass
     assert names(tmp_path) == ["output"]

@@ -32,7 +32,7 @@ def run_embed(arguments: argparse.Namespace) -> int:
         # AllenNLP's files have one vector for each word between whitespace.
         is_split_into_words=arguments.is_split_into_words or (is_hdf5 and arguments.splitter is None),
         errors=arguments.errors,
-        shard_rows=arguments.shard_rows or (10_000 if arguments.pooling else 1000),
+        shard_rows=arguments.shard_rows,
         batch_size=arguments.batch_size,
         max_tokens_per_batch=arguments.max_tokens_per_batch,
         hdf5_layers=arguments.layers or "all",
@@ -47,7 +47,7 @@ def run_embed(arguments: argparse.Namespace) -> int:
         arguments.allow_nonfinite,
         **({} if arguments.revision is None else {"revision": arguments.revision}),
     )
-    flags = {name: getattr(arguments, name) for name in ("resume", "overwrite", "quiet")}
+    flags = {name: getattr(arguments, name) for name in ("resume", "overwrite", "verify", "quiet")}
     summary = EmbedJob(source, arguments.output, encoder, options, arguments.model, **flags).run()
     if arguments.json:
         print(json.dumps(summary))

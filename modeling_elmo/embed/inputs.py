@@ -97,15 +97,28 @@ class Input:
             error = row.error or _sentence_error(row.sentence, self.max_characters)
             yield row if error is None else InputRow(row.index, row.location, "", error)
 
-    def hash_and_count_rows(self) -> tuple[str, int | None]:
+    def hash_and_count_rows(self) -> tuple[str, int]:
         """Return the file's sha256 and its approximate number of rows: lines, or rows of a table."""
-        digest, num_lines = hashlib.sha256(), 0
-        with Path(self.path).open("rb") as file:
-            while chunk := file.read(_CHUNK_SIZE):
-                digest.update(chunk)
-                num_lines += chunk.count(b"\n")
+        sha256, num_lines = hash_and_count_lines(Path(self.path))
         is_table = self.resolved_format == "parquet"
-        return digest.hexdigest(), pq.read_metadata(self.path).num_rows if is_table else num_lines
+        return sha256, pq.read_metadata(self.path).num_rows if is_table else num_lines
+
+    def is_unchanged(self, sha256: str) -> bool:
+        """Return whether the file still has this digest."""
+        try:
+            return hash_and_count_lines(Path(self.path))[0] == sha256
+        except OSError:
+            return False
+
+
+def hash_and_count_lines(path: Path) -> tuple[str, int]:
+    """Return the sha256 of a file and its number of line ends."""
+    digest, num_lines = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_SIZE):
+            digest.update(chunk)
+            num_lines += chunk.count(b"\n")
+    return digest.hexdigest(), num_lines
 
 
 def _sentence_error(sentence: Any, max_characters: int) -> str | None:

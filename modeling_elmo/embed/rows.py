@@ -1,16 +1,18 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """Assignment of input rows to shards. It depends only on the input and the bad-row policy."""
 
+import hashlib
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tqdm import tqdm
 
 from ..encode.batches import Sentence, Window
 from .files import SentenceKeys
 from .inputs import InputRow
-from .shards import Statistics
+from .shards import RowRange, SavedShard, Statistics
 
 STOP, SKIP, EMPTY = "stop", "skip", "empty"
 ERRORS = (STOP, SKIP, EMPTY)
@@ -29,11 +31,24 @@ class Shard:
     """Sentences and statistics of one shard."""
 
     index: int
+    first_row: int = 0
     rows: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     sentences: list[Sentence] = field(default_factory=list)
     num_characters: int = 0
     statistics: Statistics = field(default_factory=Statistics)
+    digest: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=16), compare=False)
+
+    @property
+    def row_range(self) -> RowRange:
+        """Rows that were counted so far."""
+        return RowRange(self.first_row, self.statistics.rows, self.digest.hexdigest())
+
+    def count(self, row: InputRow) -> None:
+        """Count an input row, whether or not its sentence is added."""
+        self.statistics.rows += 1
+        # `ascii` separates the words of a list, and is the same in every version of Python.
+        self.digest.update(ascii((row.sentence, row.error is None)).encode())
 
     def add(self, row: int, sentence: Sentence, text: str) -> None:
         """Add the sentence of an input row."""
@@ -105,8 +120,32 @@ class RowPolicy:
             warn("Further bad rows are counted but not shown.")
 
 
+class ShardPlan:
+    """Row ranges of the shards, recorded while `shard_windows` reads the input.
+
+    Args:
+        completed: Existing shards by index.
+    """
+
+    def __init__(self, completed: Mapping[int, SavedShard]) -> None:
+        self.completed = completed
+        self.row_ranges: list[RowRange] = []
+        self.num_encoded = 0
+
+    def add(self, shard: Shard) -> bool:
+        """Record the range of the next shard, and return whether the shard must be encoded."""
+        self.row_ranges.append(shard.row_range)
+        saved = self.completed.get(shard.index)
+        if saved is not None and saved.row_range == shard.row_range:
+            return False
+        if saved is not None:
+            warn(f"Embedding shard {shard.index} again, because its rows are not those of the input.")
+        self.num_encoded += 1
+        return True
+
+
 def shard_windows(
-    rows: Iterable[InputRow], policy: RowPolicy, rows_per_shard: int, completed: Collection[int]
+    rows: Iterable[InputRow], policy: RowPolicy, rows_per_shard: int, plan: ShardPlan
 ) -> Iterator[Window]:
     """Yield the missing shards as windows whose label is the `Shard`, until the policy stops.
 
@@ -114,19 +153,19 @@ def shard_windows(
         rows: All rows of the input.
         policy: Policy for the rows.
         rows_per_shard: Maximum number of rows per shard.
-        completed: Indices of the existing shards.
+        plan: Existing shards. The row ranges of all shards are added to it.
     """
     shard = Shard(0)
     max_characters = rows_per_shard * MAX_MEAN_CHARACTERS_PER_ROW
     for row in rows:
         if shard.statistics.rows == rows_per_shard or shard.num_characters >= max_characters:
-            if shard.index not in completed:
+            if plan.add(shard):
                 yield Window(shard.sentences, shard)
-            shard = Shard(shard.index + 1)
-        shard.statistics.rows += 1
-        policy.add_row(row, shard, is_new=shard.index not in completed)
+            shard = Shard(shard.index + 1, shard.first_row + shard.statistics.rows)
+        shard.count(row)
+        policy.add_row(row, shard, is_new=shard.index not in plan.completed)
         if policy.stop_message is not None:
             return
     # The first shard is written even without rows, so that the output has its columns.
-    if shard.index not in completed:
+    if plan.add(shard):
         yield Window(shard.sentences, shard)

@@ -48,7 +48,7 @@ AUTO_MAP = {
 _MERGED_MODULES = ("heads_elmo", "pretraining_elmo")
 
 # Keys of older `config.json` files, which are read but never written.
-_OLD_FIELDS = {
+OLD_FIELDS = {
     "recurrence": "lstm_implementation",
     "softmax": "softmax_type",
     "adaptive_softmax_factor": "adaptive_softmax_div_value",
@@ -151,7 +151,7 @@ def _rename_old_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: If a field is given by both names, or the LSTM implementation is unknown.
     """
     renamed = dict(fields)
-    for old, new in _OLD_FIELDS.items():
+    for old, new in OLD_FIELDS.items():
         if old not in renamed:
             continue
         if new in renamed:
@@ -400,7 +400,7 @@ class ElmoConfig(PretrainedConfig):
     def _warn_misspelled_fields(self, unknown_fields: Mapping[str, Any]) -> None:
         """Warn of unknown fields that resemble a field. transformers keeps unknown fields without a message."""
         for name in unknown_fields:
-            similar = difflib.get_close_matches(name, [*vars(self), *_OLD_FIELDS], n=1, cutoff=0.85)
+            similar = difflib.get_close_matches(name, [*vars(self), *OLD_FIELDS], n=1, cutoff=0.85)
             if similar:
                 warnings.warn(f"Unknown field `{name}` of ElmoConfig. Did you mean `{similar[0]}`?", stacklevel=4)
 
@@ -457,8 +457,8 @@ class ElmoConfig(PretrainedConfig):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Check the runtime choices, and reject old names, which nothing reads."""
-        if name in _OLD_FIELDS:
-            raise AttributeError(f"Cannot set `{name}` of ElmoConfig: its name is `{_OLD_FIELDS[name]}`.")
+        if name in OLD_FIELDS:
+            raise AttributeError(f"Cannot set `{name}` of ElmoConfig: its name is `{OLD_FIELDS[name]}`.")
         super().__setattr__(name, _RUNTIME_CHECKS[name](name, value) if name in _RUNTIME_CHECKS else value)
 
     @classmethod

@@ -7,23 +7,26 @@ import json
 import sys
 from typing import Any
 
-from ..vocabulary import LMVocabulary, count_words, most_frequent
+from ..files import VOCABULARY_FILE, check_output
+from ..vocabulary import LMVocabulary, count_words, most_frequent, vocabulary_file
 from .text import open_text, read_documents, text_files
 
 
 def run_vocabulary(arguments: argparse.Namespace) -> int:
     """Run `elmo vocabulary` and return the exit code."""
-    sentences = (
-        sentence for path in text_files(arguments.text) for document in read_documents(path) for sentence in document
-    )
+    output, paths = vocabulary_file(arguments.output), text_files(arguments.text)
+    inputs = [*arguments.text, *paths]
+    check_output(output, VOCABULARY_FILE, overwrite=arguments.overwrite, inputs=inputs)
+    sentences = (sentence for path in paths for document in read_documents(path) for sentence in document)
     counts = count_words(sentences)
     if not counts:
         raise ValueError("Expected a text with at least one word, got none.")
     vocabulary = LMVocabulary(most_frequent(counts, arguments.min_count, arguments.max_words))
-    vocabulary.write(arguments.output)
+    check_output(output, VOCABULARY_FILE, overwrite=arguments.overwrite, inputs=inputs)
+    vocabulary.write(output)
     total = counts.total()
     covered = sum(counts[word] for word in vocabulary.words)
-    print(f"wrote {arguments.output}: {len(vocabulary):,} words, {covered / total:.2%} of {total:,}")
+    print(f"wrote {output}: {len(vocabulary):,} words, {covered / total:.2%} of {total:,}")
     return 0
 
 

@@ -15,8 +15,9 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_NAME
 
+from ..files import MODEL_FOLDER, TRAINING_FILES, check_output, find_unknown
 from ..loading import find_nonfinite, load_config, load_pretrained
-from ..model.configuration_elmo import _OLD_FIELDS, WORD_INPUT, ElmoConfig
+from ..model.configuration_elmo import OLD_FIELDS, WORD_INPUT, ElmoConfig
 from ..model.modeling_elmo import ElmoForPreTraining, ElmoModel
 from ..model.tokenization_elmo import ElmoTokenizer
 from ..remote_code import write_code
@@ -77,6 +78,8 @@ class TrainOptions:
         save_steps, eval_steps, logging_steps: Interval in steps.
         seed: Seed of weights, text order, and dropout.
         resume: Whether to resume from the last checkpoint in `output`.
+        overwrite: Whether to replace an existing model in `output`, with its checkpoints. They are deleted before the
+            first step.
         dataloader_num_workers: Number of processes that prepare batches, 0 or 1.
         disable_tqdm: Whether to hide the progress bar.
 
@@ -111,6 +114,7 @@ class TrainOptions:
     logging_steps: int = 50
     seed: int = 0
     resume: bool = False
+    overwrite: bool = False
     dataloader_num_workers: int = 0
     disable_tqdm: bool = False
 
@@ -120,6 +124,8 @@ class TrainOptions:
             if getattr(self, name) not in allowed:
                 names = ", ".join(map(repr, allowed))
                 raise ValueError(f"Expected `{name}` to be one of {names}, got {getattr(self, name)!r}.")
+        if self.resume and self.overwrite:
+            raise ValueError("Expected at most one of `resume` and `overwrite`, got both.")
         if self.max_minutes is not None and not self.max_minutes > 0:
             raise ValueError(f"Expected `max_minutes` above 0, got {self.max_minutes}.")
         if self.dataloader_num_workers not in (0, 1):
@@ -145,7 +151,7 @@ def _check_config_fields(fields: dict[str, Any]) -> None:
     known = ["preset", *(parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD)]
     saved = ElmoConfig().to_dict()  # with the fields that transformers writes to each `config.json`
     for name in fields:
-        if name not in {*known, *_OLD_FIELDS, *saved}:
+        if name not in {*known, *OLD_FIELDS, *saved}:
             nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
             raise ValueError(f"Unknown field `{name}` in `config`. Did you mean `{nearest}`?")
     model_type = fields.get("model_type", ElmoConfig.model_type)
@@ -259,14 +265,13 @@ def train(options: TrainOptions) -> ElmoForPreTraining:
     Raises:
         FileNotFoundError: If a text, the vocabulary, or the model is missing.
         ValueError: If one of them is invalid.
-        FileExistsError: If `output` has checkpoints and `resume` is False.
+        FileExistsError: If `output` is not empty and neither `resume` nor `overwrite` is True, or if it may not be
+            replaced or continued.
     """
     arguments = training_arguments(options)
-    last = last_complete_checkpoint(arguments)
-    if last is not None and not options.resume:
-        raise FileExistsError(
-            f"Output {options.output} already has checkpoints. Pass --resume to continue, or choose another folder."
-        )
+    last = last_complete_checkpoint(arguments) if options.resume else None
+    if arguments.process_index == 0:
+        _check_output_folder(options, last)
     text = DocumentStream(tuple(text_files(options.text)), seed=options.seed)
     valid_text = DocumentStream(tuple(text_files(options.valid))) if options.valid else None
     for stream in (text, valid_text) if valid_text is not None else (text,):
@@ -276,7 +281,6 @@ def train(options: TrainOptions) -> ElmoForPreTraining:
     if last is not None:
         # Trainer loads the checkpoint, too, but it does not check that the weights are complete and finite.
         model.load_state_dict(load_pretrained(ElmoForPreTraining, last, config=model.config).state_dict())
-    options.output.mkdir(parents=True, exist_ok=True)
     batches: SentenceBatchDataset | ContiguousTextDataset
     progress = ProgressCallback(options.max_minutes)
     if last is not None and progress.is_complete(arguments, _step_of(last), options.step_limit):
@@ -310,6 +314,10 @@ def train(options: TrainOptions) -> ElmoForPreTraining:
     trainer.lr_scheduler = create_scheduler(
         trainer.create_optimizer(), options.lr_scheduler_type, options.warmup_steps, options.step_limit, progress
     )
+    if options.overwrite and trainer.is_world_process_zero() and options.output.exists():
+        _check_output_folder(options, last)
+        shutil.rmtree(options.output)
+    options.output.mkdir(parents=True, exist_ok=True)
     trainer.train(resume_from_checkpoint=last)
     name = find_nonfinite(model.state_dict())
     if name is not None:
@@ -346,6 +354,24 @@ def _finish_complete_run(
         f"Training is already complete at step {_step_of(str(checkpoint))}; nothing in {output} has changed. "
         "Raise --max-steps or --max-minutes to continue."
     )
+
+
+def _check_output_folder(options: TrainOptions, last_checkpoint: str | None) -> None:
+    """Check that the output may be written, replaced, or continued from `last_checkpoint`."""
+    output = options.output
+    inputs = [*options.text, *text_files(options.text), *options.valid, *text_files(options.valid)]
+    check_output(
+        output,
+        MODEL_FOLDER,
+        overwrite=options.overwrite,
+        inputs=[*inputs, options.vocabulary, options.model],
+        resume=options.resume,
+    )
+    # A run that was interrupted before its first checkpoint is restarted. A model without checkpoints is not ours.
+    if options.resume and last_checkpoint is None and output.is_dir() and find_unknown(output, TRAINING_FILES):
+        raise FileExistsError(
+            f"Cannot resume {output}: it has no complete checkpoint. Choose another folder or pass --overwrite."
+        )
 
 
 def save_model_folder(

@@ -24,9 +24,10 @@ from modeling_elmo import ElmoConfig, ElmoEncoder, ElmoModel, ElmoTokenizer
 from modeling_elmo.conversion import commands
 from modeling_elmo.conversion.convert import convert
 from modeling_elmo.conversion.demo import write_demo
-from modeling_elmo.conversion.publish import MODEL_FILES, Publication, publish
+from modeling_elmo.conversion.publish import Publication, publish
 from modeling_elmo.conversion.sentence_transformers_files import write_sentence_transformers_files
 from modeling_elmo.conversion.verify import Comparison
+from modeling_elmo.files import PUBLISHED_FILES
 from modeling_elmo.model.configuration_elmo import AUTO_MAP
 
 TEXTS = ["The bank of the river.", "Good."]
@@ -267,7 +268,7 @@ def test_all_files_of_model_folders_are_allowed(tmp_path: Path) -> None:
     ElmoTokenizer().save_pretrained(tmp_path)
     (tmp_path / "onnx").mkdir()
     shards = {path.name for path in tmp_path.glob("model-*.safetensors")}
-    optional = {name for name in MODEL_FILES if "*" not in name and name != "model.safetensors"}
+    optional = {name for name in PUBLISHED_FILES if "*" not in name and name != "model.safetensors"}
     optional |= {"onnx/model.onnx", "onnx/model.onnx_data"}
     (tmp_path / "1_Pooling").mkdir()
     for name in optional:

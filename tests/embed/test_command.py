@@ -26,11 +26,11 @@ from modeling_elmo.conversion.convert import convert
 from modeling_elmo.conversion.demo import write_demo
 from modeling_elmo.embed.files import SentenceKeys, normalize_hdf5_key
 from modeling_elmo.embed.inputs import Input, InputRow
-from modeling_elmo.embed.rows import MAX_MEAN_CHARACTERS_PER_ROW, RowPolicy, shard_windows
+from modeling_elmo.embed.rows import MAX_MEAN_CHARACTERS_PER_ROW, RowPolicy, ShardPlan, shard_windows
+from modeling_elmo.embed.shards import SavedShard
 from modeling_elmo.encode.output import from_arrow
 
 LINES = ["The bank of the river.", "One", "", "It wasn't (Reuters).", "One", "東京 is \u2028 one line", "A/B test / c"]
-MANIFEST = "_manifest.json"
 
 
 @pytest.fixture(scope="module")
@@ -345,15 +345,22 @@ ROWS = st.lists(st.tuples(st.integers(0, 1500), st.booleans()), max_size=40)
 def test_shards_do_not_depend_on_those_that_are_done(
     rows: list[tuple[int, bool]], size: int, done: set[int], errors: str
 ) -> None:
-    def shards(skip: set[int]) -> dict[int, Any]:
+    def shards(completed: dict[int, SavedShard]) -> dict[int, Any]:
         source = (InputRow(n, "", "x" * length, "bad" if bad else None) for n, (length, bad) in enumerate(rows))
         policy = RowPolicy("in", errors, False, False)
         policy._num_warnings = 100  # prints no warnings
-        return {window.label.index: window.label for window in shard_windows(source, policy, size, skip)}
+        plan = ShardPlan(completed)
+        labels = {window.label.index: window.label for window in shard_windows(source, policy, size, plan)}
+        assert plan.num_encoded == len(labels)
+        assert [item.first_row for item in plan.row_ranges] == [
+            sum(item.rows for item in plan.row_ranges[:index]) for index in range(len(plan.row_ranges))
+        ]
+        return labels
 
-    every = shards(set())
+    every = shards({})
     assert list(every) == list(range(len(every)))
-    assert {index: shard for index, shard in every.items() if index not in done} == shards(done)
+    saved = {index: SavedShard(shard.statistics, shard.row_range) for index, shard in every.items() if index in done}
+    assert {index: shard for index, shard in every.items() if index not in done} == shards(saved)
     numbers = [number for shard in every.values() for number in shard.rows]
     assert numbers == [n for n, (_, bad) in enumerate(rows) if not bad or errors == "empty"]
     assert sum(shard.statistics.rows for shard in every.values()) == len(rows)
@@ -375,7 +382,7 @@ def test_summary_and_silence(model: str, here: Path, capsys: pytest.CaptureFixtu
         "output": "out.parquet", "shards": 3, "rows": 7, "sentences": 7, "words": 26, "bad_rows": 0,
         "skipped_sentences": 0, "resumed_shards": 0, "device": "cpu",
     }  # fmt: skip
-    manifest = json.loads((here / "out.parquet" / MANIFEST).read_text())
+    manifest = json.loads((here / "out.parquet.manifest.json").read_text())
     assert manifest["complete"]["words"] == 26
     assert len(manifest["model"]["sha256"]) == len(manifest["input"]["sha256"]) == 64
 
@@ -456,7 +463,8 @@ def test_an_output_is_replaced_only_if_it_is_ours(model: str, here: Path, capsys
     for output in ("mine.parquet", "mine.npz"):
         for option in ("--overwrite", "--resume"):
             assert embed(model, "in.txt", output, option) == 1
-            assert f"Cannot resume or replace {output}: it has no manifest" in capsys.readouterr().err
+            verb = option[2:]
+            assert f"Cannot {verb} {output}: it has no manifest" in capsys.readouterr().err
     assert (here / "mine.parquet" / "work.txt").exists()
     assert (here / "mine.npz").read_text() == ""
 

@@ -94,8 +94,10 @@ def test_a_half_finished_file_is_rejected(here: Path, capsys: pytest.CaptureFixt
 def test_statistics_of_older_shards_are_read(here: Path) -> None:
     metadata = pq.read_schema(here / "out.parquet" / "part-00000.parquet").metadata
     assert b"left_out" in metadata[b"elmo_embed"]
-    statistics = ShardFolder(here / "out.parquet", "parquet").completed()
-    assert [(index, part.rows, part.skipped_sentences) for index, part in statistics.items()] == [(0, 4, 0), (1, 2, 0)]
+    saved, corrupt = ShardFolder(here / "out.parquet", "parquet").read_saved()
+    assert corrupt == []
+    counts = [(index, part.statistics.rows, part.statistics.skipped_sentences) for index, part in saved.items()]
+    assert counts == [(0, 4, 0), (1, 2, 0)]
 
 
 def test_a_finished_output_is_replaced(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,6 @@ OUTPUTS = ("out.parquet", "out.hdf5")  # a folder, and a file merged from shards
 KILLS = """
 import os, random, signal, sys, time
 from pathlib import Path
-from modeling_elmo.embed import job
 from elmo_cli import main
 
 def die(at):
@@ -35,7 +34,7 @@ def die(at):
                 os.kill(os.getpid(), signal.SIGKILL)
             return function(*args, **kwargs)
         return call
-    os.fsync, Path.replace, job.shutil.rmtree = dying(os.fsync), dying(Path.replace), dying(job.shutil.rmtree)
+    os.fsync, Path.replace, Path.unlink = dying(os.fsync), dying(Path.replace), dying(Path.unlink)
 
 def attempt(arguments, seconds=None, calls=None):
     child = os.fork()
@@ -108,8 +107,8 @@ def test_kills_leave_no_trace(here: Path) -> None:
 def test_existing_shards_are_not_encoded_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert embed("out.parquet", *OPTIONS) == 0
     whole = contents(here / "out.parquet")
-    (here / "out.parquet" / "part-00003.parquet").unlink()
-    (here / "out.parquet" / "part-00005.parquet").write_bytes(whole["part-00005.parquet"][:-9])
+    (here / "out.parquet" / "part-00000003.parquet").unlink()
+    (here / "out.parquet" / "part-00000005.parquet").write_bytes(whole["part-00000005.parquet"][:-9])
     capsys.readouterr()
     assert embed("out.parquet", *OPTIONS, "--resume", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
@@ -119,8 +118,8 @@ def test_existing_shards_are_not_encoded_again(here: Path, capsys: pytest.Captur
 
 def test_shards_of_another_version_are_kept_with_a_warning(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert embed("out.parquet", *OPTIONS) == 0
-    (here / "out.parquet" / "part-00003.parquet").unlink()
-    manifest = here / "out.parquet" / "_manifest.json"
+    (here / "out.parquet" / "part-00000003.parquet").unlink()
+    manifest = here / "out.parquet.manifest.json"
     fields = json.loads(manifest.read_text())
     fields["written_by"]["torch"] = "2.6.0"
     manifest.write_text(json.dumps(fields))
@@ -172,8 +171,8 @@ def test_a_job_that_a_bad_row_stopped_resumes(here: Path, capsys: pytest.Capture
     assert embed("out.parquet", *stopping) == 1
     assert "Cannot embed in.txt, line 58: expected UTF-8 text" in capsys.readouterr().err
     shards = sorted(path.name for path in (here / "out.parquet").glob("part-*"))
-    assert shards == ["part-00000.parquet", "part-00001.parquet"], "the shards before the bad row are kept"
-    assert "complete" not in json.loads((here / "out.parquet" / "_manifest.json").read_text())
+    assert shards == ["part-00000000.parquet", "part-00000001.parquet"], "the shards before the bad row are kept"
+    assert "complete" not in json.loads((here / "out.parquet.manifest.json").read_text())
     assert embed("out.parquet", *OPTIONS, "--resume", "--json") == 0
     assert json.loads(capsys.readouterr().out)["resumed_shards"] == 2
     assert embed("undisturbed.parquet", *OPTIONS) == 0

@@ -25,7 +25,7 @@ from modeling_elmo.conversion.export import export
 from modeling_elmo.conversion.model_files import DTYPES
 from modeling_elmo.conversion.publish import publish
 from modeling_elmo.conversion.verify import TOLERANCE
-from modeling_elmo.embed import inputs, job, rows
+from modeling_elmo.embed import inputs, job, rows, shards
 from modeling_elmo.encode import vectors
 from modeling_elmo.model.splitting_elmo import SPLITTERS
 from modeling_elmo.training.optimizers import OPTIMIZERS
@@ -44,6 +44,8 @@ WRONG_USAGE = [
     ["embed", "in.txt", "out.npz", "--layers", "top"],
     ["embed", "in.txt", "out.hdf5", "--pooling", "mean"],
     ["embed", "in.txt", "out.npz", "--resume", "--overwrite"],
+    ["embed", "in.txt", "out.npz", "--verify"],
+    ["train", "text", "--output", "m", "--resume", "--overwrite"],
     ["vocabulary", "text", "--output", "v", "--min-count", "x"],
     ["train", "text", "--output", "m", "--batching", "words"],
     ["train", "text", "--output", "m", "--config", "[]"],
@@ -284,7 +286,7 @@ def test_embed_has_the_defaults_of_the_package() -> None:
         ("layer", job.EmbedOptions.layer),
         ("dtype", job.EmbedOptions.dtype),
         ("layers", job.EmbedOptions.hdf5_layers),
-        ("shard_rows", f"{job.EmbedOptions.shard_rows}, pooled: 10000"),
+        ("shard_rows", f"{shards.DEFAULT_SHARD_ROWS}, pooled: {shards.DEFAULT_POOLED_SHARD_ROWS}"),
         ("max_tokens_per_batch", encoder.DEFAULT_MAX_TOKENS_PER_BATCH),
         ("batch_size", f"no limit; {encoder.DEFAULT_BATCH_SIZE['cpu']} on a CPU without --max-tokens-per-batch"),
     ):

@@ -72,7 +72,7 @@ def test_readme_commands(here: Path, capsys: pytest.CaptureFixture[str]) -> None
         elif arguments[0] in ("export", "embed", "publish"):
             assert main(arguments) == 0
     assert (here / "exported" / "lm_weights.hdf5").is_file()
-    assert (here / "out.parquet" / "part-00000.parquet").is_file()
+    assert (here / "out.parquet" / "part-00000000.parquet").is_file()
     capsys.readouterr()
 
 
