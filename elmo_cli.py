@@ -5,15 +5,18 @@ Importing the package loads torch, which takes seconds. This module is therefore
 library only, and imports `modeling_elmo.cli` after parsing. `tests/project/test_cli.py` compares the choices and
 defaults here with those of the package.
 
-Exit codes: 0 for success, 1 if a command fails or a comparison differs, 2 for wrong usage. Errors are printed to
-stderr.
+Exit codes: 0 for success, 1 if a command fails or a comparison differs, 2 for wrong usage, 130 for Ctrl-C, and 143 for
+SIGTERM. Every failure prints one line to stderr; `--debug` also prints the traceback.
 """
 
 import argparse
+import gc
 import importlib
 import json
+import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,8 @@ MODEL_HELP = "model folder or Hub repository"
 LANGUAGE_MODEL_HELP = "folder or Hub repository of a language model (softmax and vocab.txt)"
 TEXT_HELP = "files or folders; one sentence per line, words separated by whitespace"
 DEVICE_HELP = "cpu, cuda, cuda:1, ... (default: {})"
+DEBUG_HELP = "show the traceback of an error"
+_MAX_MESSAGE = 1000  # in characters
 
 Commands = Any  # `argparse._SubParsersAction` is private
 
@@ -32,15 +37,49 @@ Commands = Any  # `argparse._SubParsersAction` is private
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: that of the process) and return the exit code."""
     arguments = parse_arguments(argv)
+    debug = arguments.__dict__.pop("debug")
     try:
-        from modeling_elmo.cli import run
+        try:
+            from modeling_elmo.cli import run
 
-        return run(arguments)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"elmo: error: {' '.join(str(error).split())}", file=sys.stderr)
+            code = run(arguments)
+            sys.stdout.flush()
+            return code
+        except BaseException:
+            if debug:
+                traceback.print_exc()
+            raise
     except KeyboardInterrupt:
-        print("elmo: error: Interrupted.", file=sys.stderr)
-    return 1
+        message, code = "Interrupted.", 130
+    except SystemExit as stop:  # SIGTERM
+        message, code = "Terminated.", stop.code if isinstance(stop.code, int) else 1
+    except BrokenPipeError:  # the reader of our output has ended, as in `elmo ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at exit
+        message, code = "Cannot write the output: the pipe is closed.", 1
+    except Exception as error:
+        message, code = _error_message(error), 1
+    if code > 2:
+        gc.freeze()  # otherwise Python collects the objects of all libraries at exit, which takes seconds
+    print(f"elmo: error: {message}", file=sys.stderr)
+    return code
+
+
+def _error_message(error: Exception) -> str:
+    """Return an error as one printable line of bounded length."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror is not None:
+        text = f"{error.strerror}."
+        if error.filename is not None:
+            text = f"Cannot read or write {error.filename!r}: {text}"
+    elif isinstance(error, MemoryError):
+        text = f"Out of memory. {text}".strip()
+    elif isinstance(error, RecursionError):
+        text = "Cannot read the input: it is nested too deeply."
+    elif not text or not isinstance(error, (ValueError, TypeError, OSError, ImportError)):
+        text = f"{type(error).__name__}: {text}" if text else f"{type(error).__name__}."
+    # Names in a file can contain sequences that control the terminal.
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split()))
+    return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]}..."
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -73,6 +112,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help="print a completion script for a shell and exit; requires modeling_elmo[completion]",
     )
+    parser.add_argument("--debug", action="store_true", help=DEBUG_HELP)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _add_embedding(commands)
     _add_training(commands)
@@ -165,6 +205,7 @@ def _add_command(commands: Commands, name: str, summary: str, description: str) 
     """Add the parser of one command. `parse_arguments` uses its default `parser` for errors."""
     command: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=description)
     command.set_defaults(parser=command)
+    command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=DEBUG_HELP)
     return command
 
 

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from modeling_elmo.model.configuration_elmo import ElmoConfig
+from modeling_elmo.model.stored_weights_elmo import check_num_weights
 
 from .mapping.options import parse
 from .mapping.tensor_ops import Array
@@ -49,6 +50,11 @@ def read_config(folder: Path, **changes: Any) -> ElmoConfig:
     fields = parse(path.read_text(encoding="utf-8"), str(path))
     if fields.get("model_type") != ElmoConfig.model_type:
         raise ValueError(f"Expected model_type {ElmoConfig.model_type!r} in {path}, got {fields.get('model_type')!r}.")
+    paths = weight_files(folder)
+    if all(file.is_file() for file in paths):
+        check_num_weights(
+            ElmoConfig.from_dict(fields), sum(file.stat().st_size for file in paths), folder / WEIGHTS_FILE
+        )
     return ElmoConfig.from_dict({**fields, **changes})
 
 
@@ -57,8 +63,10 @@ def weight_files(folder: Path) -> list[Path]:
     index = folder / WEIGHTS_INDEX_FILE
     if not index.is_file():
         return [folder / WEIGHTS_FILE]
-    names = set(parse(index.read_text(encoding="utf-8"), str(index)).get("weight_map", {}).values())
-    return sorted(folder / name for name in names)
+    parts = parse(index.read_text(encoding="utf-8"), str(index)).get("weight_map")
+    if not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
+        raise ValueError(f"Expected an object weight_map of file names in {index}.")
+    return sorted({folder / name for name in parts.values()})
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from .bundled import bundled_model_path, resolve_model_name
+from .device import check_device
 from .encode.batches import TEXT_COLUMNS, Sentence, Window, find_text_column
 from .encode.fingerprint import (
     StoredWeight,
@@ -86,7 +87,7 @@ class ElmoEncoder:
             raise TypeError(f"Expected `tokenizer` to be an ElmoTokenizer, got {type(tokenizer).__name__}.")
         self.model: Any = model.eval()
         self.tokenizer = tokenizer
-        self._chosen_device = None if device is None else torch.device(device)
+        self._chosen_device = None if device is None else check_device(device)
         self._budgets: dict[str, TokenBudget] = {}
 
     @classmethod
@@ -321,7 +322,7 @@ class ElmoEncoder:
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ValueError(f"Expected `{name}` to be a positive integer, got {value!r}.")
         if device is not None:
-            self._chosen_device = torch.device(device)
+            self._chosen_device = check_device(device)
         if self.model.device != self.device:
             self.model.to(self.device)
         self.model.eval()

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .device import check_device
 from .encode.batches import Sentence
 from .loading import HUB_OPTIONS, load_pretrained
 from .model.modeling_elmo import ElmoForPreTraining
@@ -117,7 +118,7 @@ class ElmoScorer:
         hub = {key: kwargs[key] for key in HUB_OPTIONS & kwargs.keys()}
         tokenizer = ElmoTokenizer.from_pretrained(name, **hub)
         vocabulary = LMVocabulary.read(str(cached_file(name, "vocab.txt", **hub)))
-        return cls(model.to(device) if device else model, tokenizer, vocabulary)
+        return cls(model.to(check_device(device)) if device else model, tokenizer, vocabulary)
 
     def _split(self, sentences: Sequence[Sentence]) -> list[list[str]]:
         """Return the words of each sentence. The tokenizer splits strings."""

@@ -6,6 +6,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from modeling_elmo.messages import format_names
+
 from ..source.archives import extract_archive, is_archive
 from ..source.fetch import Source, SourceFile
 from . import allennlp_archive, hdf5_checkpoint, many_langs, spark_nlp, tensorflow_checkpoint, tfhub
@@ -40,7 +42,8 @@ def _unknown_format_error(path: Path, origin: str) -> Exception:
     names = ", ".join(format.NAME for format in FORMATS)
     if not path.is_dir():
         return ValueError(f"Expected {origin} to be one of {names}, got another file.")
-    content = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "no file"
+    entries = sorted(entry.name for entry in path.iterdir())
+    content = format_names(entries) if entries else "no file"
     return FileNotFoundError(f"Expected {origin} to be one of {names}, got a folder with {content}.")
 
 

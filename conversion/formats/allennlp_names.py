@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from modeling_elmo.messages import format_name
+
 from ..mapping.layouts import LAYOUTS, Shape
 from ..mapping.tensor_ops import Array, convolution_to_tf, merge_kernel, reorder_gates, transpose
 from .torch_state import to_array
@@ -133,7 +135,7 @@ def scalar_mixes(
     for key, tensor in state.items():
         match = SCALAR_MIX_KEY.search(key)
         if match is None or match.end() != len(key):
-            raise ValueError(f"Expected only scalar mixes in {origin}, got {key!r}.")
+            raise ValueError(f"Expected only scalar mixes in {origin}, got {format_name(key)}.")
         if tensor.numel() != 1:
             raise ValueError(f"Expected one value in {key} of {origin}, got shape {tuple(tensor.shape)}.")
         index = int(match[2]) if match[2] is not None else None
@@ -141,7 +143,8 @@ def scalar_mixes(
     mixes: list[tuple[Array, float]] = []
     for number, mix in sorted(values.items()):
         size = len(mix) - 1 if layers is None else layers + 1
-        if number != len(mixes) or size < 1 or set(mix) != {None, *range(size)}:
+        is_complete = len(mix) == size + 1 and set(mix) == {None, *range(size)}
+        if number != len(mixes) or size < 1 or not is_complete:
             raise ValueError(
                 f"Expected gamma and {'consecutive' if layers is None else size} scalar_parameters in "
                 f"scalar_mix_{len(mixes)} of {origin}, but some are missing or surplus."

@@ -1,6 +1,7 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """Reading of HDF5 weight files into NumPy arrays. h5py is imported on first use."""
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from modeling_elmo.messages import format_names
 from modeling_elmo.optional import import_h5py
 
 from ..mapping.layouts import SOFTMAX_NAMES, Shape
@@ -16,7 +18,11 @@ from ..mapping.tensor_ops import Array, check_finite_values
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Exceptions that h5py raises for corrupt files.
 _READ_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, MemoryError)
-_MAX_COMPRESSION_RATIO = 1100  # deflate reaches 1032
+# Weights hardly compress. Constant values do, so a small surplus is allowed in addition.
+_MAX_COMPRESSION_RATIO = 20
+_MAX_SURPLUS_BYTES = 1 << 26
+_MAX_DATASETS = 10_000
+_MAX_CHUNK_BYTES = 1 << 28  # HDF5 decompresses a chunk at once
 
 
 @contextmanager
@@ -48,33 +54,57 @@ def _datasets(file: Any, path: Path) -> Iterator[tuple[str, Any]]:
     h5py = import_h5py()
     datasets: list[tuple[str, Any]] = []
 
-    def visit(name: str, item: Any) -> None:
+    def visit(name: str, item: Any) -> bool | None:
         if isinstance(item, h5py.Dataset):
             datasets.append((name, item))
+        return True if len(datasets) > _MAX_DATASETS else None  # a result ends the visit
 
     try:
         file.visititems(visit)
     except _READ_ERRORS as error:
         raise ValueError(f"Cannot read the list of datasets of {path}: it is corrupt.") from error
+    if len(datasets) > _MAX_DATASETS:
+        raise ValueError(f"Expected an ELMo weight file with at most {_MAX_DATASETS} datasets in {path}, got more.")
     yield from datasets
+
+
+def contains(file: Any, name: str) -> bool:
+    """Return whether a file contains a dataset or group. Links to other files are not followed: opening can hang."""
+    h5py = import_h5py()
+    group = file
+    for part in name.split("/"):
+        if not isinstance(group, h5py.Group) or not isinstance(group.get(part, getlink=True), h5py.HardLink):
+            return False
+        group = group[part]
+    return True
 
 
 def _checked_shape(name: str, dataset: Any, path: Path) -> Shape:
     """Return the shape of a dataset that must be float32, complete, and stored in this file."""
     try:
-        dtype, shape, size = dataset.dtype, dataset.shape, dataset.nbytes
-        is_external = dataset.external is not None or dataset.is_virtual  # a file must not cause reads of other files
-        max_size = dataset.id.get_storage_size() * (1 if dataset.chunks is None else _MAX_COMPRESSION_RATIO)
+        # A file must not cause reads of other files, which the shape of a virtual dataset does.
+        is_external = dataset.is_virtual or dataset.external is not None
+        is_readable = not is_external and dataset.shape is not None
+        dtype, shape = dataset.dtype, tuple(map(int, dataset.shape if is_readable else ()))
+        num_bytes, num_stored = math.prod(shape) * dtype.itemsize, dataset.id.get_storage_size()
+        chunks = dataset.chunks if is_readable else None
+        is_complete = num_bytes <= num_stored
+        if chunks is not None:
+            num_chunks = math.prod(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
+            is_complete = num_chunks == dataset.id.get_num_chunks()
+            is_complete &= math.prod(chunks) * dtype.itemsize <= max(_MAX_CHUNK_BYTES, num_stored)
     except _READ_ERRORS as error:
-        raise ValueError(f"Cannot read dataset {name} of {path}: its description is corrupt.") from error
+        raise ValueError(
+            f"Cannot read dataset {format_names([name])} of {path}: its description is corrupt."
+        ) from error
+    if not is_readable:
+        raise ValueError(f"Cannot read dataset {format_names([name])} of {path}: it is empty or refers to other files.")
     # Floats of another width would not be bit-identical on export, and no published checkpoint has them.
     if dtype.newbyteorder("=") != np.float32:
-        raise ValueError(f"Expected dataset {name} of {path} to be float32, got {dtype}.")
-    if shape is None or is_external:
-        raise ValueError(f"Cannot read dataset {name} of {path}: it is empty or refers to other files.")
-    if size > max_size:
-        raise ValueError(f"Cannot read dataset {name} of {path}: some of its values are not stored.")
-    return tuple(shape)
+        raise ValueError(f"Expected dataset {format_names([name])} of {path} to be float32, got {dtype}.")
+    if not is_complete:
+        raise ValueError(f"Cannot read dataset {format_names([name])} of {path}: some of its values are not stored.")
+    return shape
 
 
 def read_shapes(path: Path) -> dict[str, Shape]:
@@ -88,7 +118,13 @@ def read_shapes(path: Path) -> dict[str, Shape]:
         shapes: dict[str, Shape] = {}
         for name, dataset in _datasets(file, path):
             shapes[name] = _checked_shape(name, dataset, path)
-        return shapes
+    num_bytes, num_stored = 4 * sum(map(math.prod, shapes.values())), path.stat().st_size
+    if num_bytes > _MAX_COMPRESSION_RATIO * num_stored + _MAX_SURPLUS_BYTES:
+        raise ValueError(
+            f"Expected at most {_MAX_COMPRESSION_RATIO} bytes of weights per byte of {path} ({num_stored} bytes), "
+            f"got {num_bytes} bytes of weights."
+        )
+    return shapes
 
 
 def read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, Array]:
@@ -106,15 +142,17 @@ def read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, Arr
     names = list(shapes if names is None else names)
     missing = [name for name in names if name not in shapes]
     if missing:
-        raise ValueError(f"Expected the datasets {', '.join(missing)} in {path}, got {', '.join(shapes) or 'none'}.")
+        raise ValueError(f"Expected the datasets {format_names(missing)} in {path}, got {format_names(shapes)}.")
     arrays: dict[str, Array] = {}
     with open_hdf5(path) as file:
         for name in names:
             try:
                 array = np.asarray(file[name][()], dtype="=f4")
             except _READ_ERRORS as error:
-                raise ValueError(f"Cannot read dataset {name} of {path}: its values are corrupt.") from error
-            check_finite_values(array, f"dataset {name} of {path}")
+                raise ValueError(
+                    f"Cannot read dataset {format_names([name])} of {path}: its values are corrupt."
+                ) from error
+            check_finite_values(array, f"dataset {format_names([name])} of {path}")
             arrays[name] = array
     return arrays
 

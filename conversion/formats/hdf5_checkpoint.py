@@ -17,9 +17,9 @@ from ..source.download import cache_folder
 from ..source.fetch import SourceFile, find_options, single_path
 from .allennlp_names import MIX_FILE, scalar_mixes
 from .base import OpenCheckpoint
-from .hdf5 import SIGNATURE, open_hdf5, read_arrays, read_shapes, read_softmax
+from .hdf5 import SIGNATURE, contains, open_hdf5, read_arrays, read_shapes, read_softmax
 from .torch_state import read_state
-from .vocabulary import find_vocabulary, read_words
+from .vocabulary import find_vocabulary, format_count, read_words
 
 NAME = "bilm-tf HDF5"
 SUFFIXES = (".hdf5", ".h5")
@@ -54,11 +54,11 @@ def _file_kind(path: Path) -> str:
     """Return the kind of content. A file of precomputed vectors has many datasets, so do not list them all."""
     try:
         with open_hdf5(path) as file:
-            if any(name in file for name in _KERNELS):
+            if any(contains(file, name) for name in _KERNELS):
                 return _WEIGHTS
-            if all(name in file for name in SOFTMAX_NAMES):
+            if all(contains(file, name) for name in SOFTMAX_NAMES):
                 return _SOFTMAX
-            return _WORD_VECTORS if "embedding" in file else _OTHER
+            return _WORD_VECTORS if contains(file, "embedding") else _OTHER
     except (ValueError, OSError, RuntimeError, KeyError):
         return _CORRUPT
 
@@ -148,12 +148,13 @@ def open_checkpoint(
     softmax_rows = _softmax_rows(softmax_file) if softmax_file is not None else None
     vocab_file, words = vocab or find_vocabulary(folder), None
     if vocab_file is not None and (expected := rows or softmax_rows) is not None:
-        vocab_words = read_words(vocab_file)
+        vocab_words = read_words(vocab_file, expected)
         if len(vocab_words) == expected:
             files["vocab"] = vocab_file
             words = vocab_words if rows is not None else None
         elif vocab is not None or rows is not None:  # otherwise it does not belong to the softmax
-            raise ValueError(f"Expected one word per line, {expected}, in {vocab_file.origin}, got {len(vocab_words)}.")
+            count = format_count(vocab_words, expected)
+            raise ValueError(f"Expected one word per line, {expected}, in {vocab_file.origin}, got {count}.")
     mixes: tuple[tuple[Array, float], ...] = ()
     if (folder / MIX_FILE).is_file():
         files["scalar_mix"] = SourceFile(folder / MIX_FILE, MIX_FILE)

@@ -21,9 +21,13 @@ _ARCHIVE = "elmo_tensorflow"
 _MAX_METADATA_BYTES = 1 << 20
 
 
+def _metadata_files(path: Path) -> list[Path]:
+    return sorted(part for part in (path / "metadata").glob("part-*") if part.is_file())
+
+
 def _metadata_class(path: Path) -> str | None:
     """Return the class name in the metadata of a saved Spark stage, or None."""
-    for part in sorted((path / "metadata").glob("part-*")):
+    for part in _metadata_files(path):
         try:
             with part.open("rb") as file:
                 metadata = json.loads(file.readline(_MAX_METADATA_BYTES))
@@ -84,7 +88,7 @@ def open_checkpoint(
             return tfhub.open_variables(bundle, options, NAME).read(names)
 
     files = {"weights": SourceFile(archive, archive.name)}
-    for part in sorted((path / "metadata").glob("part-*"))[:1]:
+    for part in _metadata_files(path)[:1]:
         files["metadata"] = SourceFile(part, f"metadata/{part.name}")
     if options is not None:
         files["options"] = options

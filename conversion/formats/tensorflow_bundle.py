@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from modeling_elmo.messages import format_names
 from modeling_elmo.optional import import_tensorflow
 
 from ..mapping.layouts import Shape
@@ -37,7 +38,8 @@ def index_path(prefix: Path) -> Path:
 
 def data_paths(prefix: Path) -> list[Path]:
     """Return the files with the values, in order."""
-    return sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}.data-*-of-*"))
+    paths = prefix.parent.glob(f"{glob.escape(prefix.name)}.data-*-of-*")
+    return sorted(path for path in paths if path.is_file())
 
 
 def _is_bundle(prefix: Path) -> bool:
@@ -146,7 +148,7 @@ class Bundle:
         types = reader.get_variable_to_dtype_map()
         for name in names:
             if name not in types:
-                raise ValueError(f"Expected the variable {name} in {self.prefix}, got {', '.join(self.shapes)}.")
+                raise ValueError(f"Expected the variable {name} in {self.prefix}, got {format_names(self.shapes)}.")
             if types[name].name != "float32":  # other floats would not be bit-identical on export
                 raise ValueError(f"Expected variable {name} of {self.prefix} to be float32, got {types[name].name}.")
             with _as_value_error(f"Cannot read variable {name} of {self.prefix}: its values are corrupt."):
@@ -173,11 +175,16 @@ def _check_data(prefix: Path, index: Index) -> None:
     """Check that the data files exist and have the size that the index requires."""
     paths = data_paths(prefix)
     expected = [f"{prefix.name}.data-{i:05}-of-{index.shards:05}" for i in range(index.shards)]
+    sizes = [0] * index.shards
+    ends = [0] * index.shards
+    for variable in index.variables.values():
+        sizes[variable.shard] += variable.size  # variables do not overlap
+        ends[variable.shard] = max(ends[variable.shard], variable.offset + variable.size)
     if [path.name for path in paths] != expected:
-        names = ", ".join(path.name for path in paths) or "none"
+        names = format_names(path.name for path in paths)
         raise FileNotFoundError(f"Expected {index.shards} data files next to {index_path(prefix)}, got {names}.")
     for i, path in enumerate(paths):
-        min_size = max([v.offset + v.size for v in index.variables.values() if v.shard == i], default=0)
+        min_size = max(sizes[i], ends[i])
         if path.stat().st_size < min_size:
             raise ValueError(
                 f"Cannot read {path} ({path.stat().st_size} bytes): truncated, its index requires {min_size} bytes. "

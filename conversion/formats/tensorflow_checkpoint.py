@@ -13,7 +13,7 @@ from ..mapping.tensor_ops import Array
 from ..source.fetch import SourceFile, find_options
 from . import tensorflow_bundle as bundles
 from .base import OpenCheckpoint, check_no_softmax
-from .vocabulary import find_vocabulary, read_words
+from .vocabulary import find_vocabulary, format_count, read_words
 
 NAME = "TensorFlow checkpoint"
 _PREFIX = "lm/"
@@ -98,12 +98,13 @@ def open_checkpoint(
     table = "embedding" if shapes.get("embedding") else softmax_names[0] if softmax_names else None
     vocab_file, words = vocab or find_vocabulary(folder), None
     if vocab_file is not None and table is not None:
-        words = read_words(vocab_file)
-        if len(words) == shapes[table][0]:
+        expected = shapes[table][0]
+        words = read_words(vocab_file, expected)
+        if len(words) == expected:
             files["vocab"] = vocab_file
         elif vocab is not None or "embedding" in shapes:
             raise ValueError(
-                f"Expected one word per line, {shapes[table][0]}, in {vocab_file.origin}, got {len(words)}."
+                f"Expected one word per line, {expected}, in {vocab_file.origin}, got {format_count(words, expected)}."
             )
         else:  # the file next to the checkpoint does not belong to the softmax
             words = None

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+from modeling_elmo.messages import format_names
+
 from ..mapping.tensor_ops import Array, check_finite_values
 
 _ZIP = b"PK\x03\x04"
@@ -44,12 +46,21 @@ def _corrupt_message(path: Path) -> str:
 
 
 def _has_valid_checksums(path: Path) -> bool:
-    """Return whether the checksums of a zip file are valid (PyTorch does not check them), or it is no zip file."""
+    """Return whether a zip file is stored without compression and has valid checksums, or it is no zip file.
+
+    PyTorch checks neither.
+    """
     with path.open("rb") as file:
         if not file.read(len(_ZIP)).startswith(_ZIP):
             return True
     try:
         with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            # `torch.save` does not compress. Compressed or overlapping members can expand to any size.
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+                return False
+            if sum(member.file_size for member in members) > path.stat().st_size:
+                return False
             return archive.testzip() is None
     except _ZIP_ERRORS:
         return False
@@ -88,7 +99,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     for name, tensor in tensors.items():
         if tensor.is_sparse or tensor.is_quantized or tensor.is_meta:
             raise ValueError(
-                f"Expected {name} of {path} to be a plain tensor, got a sparse, quantized, or meta tensor."
+                f"Expected a plain tensor as {format_names([name])} of {path}, got a sparse, quantized, or meta one."
             )
         if tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():  # expanded from fewer values
             raise ValueError(_corrupt_message(path))
@@ -102,7 +113,9 @@ def to_array(name: str, tensor: torch.Tensor) -> Array:
         ValueError: If it has another type or contains NaN or infinity.
     """
     if tensor.dtype not in _FLOATS:  # wider floats would not be bit-identical on export
-        raise ValueError(f"Expected {name} to be float32, got {str(tensor.dtype).removeprefix('torch.')}.")
+        raise ValueError(
+            f"Expected {format_names([name])} to be float32, got {str(tensor.dtype).removeprefix('torch.')}."
+        )
     array: Array = tensor.detach().float().numpy()
-    check_finite_values(array, name)
+    check_finite_values(array, format_names([name]))
     return array

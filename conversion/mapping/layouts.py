@@ -9,6 +9,7 @@ or one direction keep other names.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from modeling_elmo.messages import format_names
 from modeling_elmo.model.configuration_elmo import NUM_CHARACTERS
 
 Shape = tuple[int, ...]
@@ -79,6 +80,7 @@ class WeightFileInfo:
         bidirectional: Whether the file contains a backward direction.
         code_point_rows: Rows of a table of code points that replaces the bytes; None without such a table.
         lexicon_rows: Rows of a word table that complements the characters; None without such a table.
+        num_arrays: Number of arrays, an upper limit of the number of layers; None if it is unknown.
     """
 
     layout: Layout
@@ -89,6 +91,7 @@ class WeightFileInfo:
     bidirectional: bool = True
     code_point_rows: int | None = None
     lexicon_rows: int | None = None
+    num_arrays: int | None = None
 
 
 def _num_rows(shapes: Mapping[str, Shape], name: str) -> int | None:
@@ -109,10 +112,9 @@ def detect_layout(shapes: Mapping[str, Shape]) -> WeightFileInfo:
     """
     layout = next((layout for layout in LAYOUTS if layout.path(layout.kernel, 0, 0) in shapes), None)
     if layout is None:
-        names = ", ".join(f"{name} {shape}" for name, shape in list(shapes.items())[:8]) or "no dataset"
+        names = format_names(f"{name} {shape}" for name, shape in shapes.items()) if shapes else "no dataset"
         raise ValueError(
-            f"Expected an ELMo weight file with an LSTM kernel such as {LAYOUTS[0].path('W_0', 0, 0)}, got {names}"
-            f"{', ...' if len(shapes) > 8 else ''}."
+            f"Expected an ELMo weight file with an LSTM kernel such as {LAYOUTS[0].path('W_0', 0, 0)}, got {names}."
         )
     character_rows = _num_rows(shapes, "char_embed")
     if character_rows not in (None, NUM_CHARACTERS - 1, NUM_CHARACTERS):
@@ -136,4 +138,5 @@ def detect_layout(shapes: Mapping[str, Shape]) -> WeightFileInfo:
         bidirectional="{d}" in layout.cell and layout.path(layout.kernel, 1, 0) in shapes,
         code_point_rows=code_point_rows,
         lexicon_rows=_num_rows(shapes, LEXICON_TABLE),
+        num_arrays=len(shapes),
     )

@@ -10,10 +10,13 @@ H its output. A and V count the rows of the input tables, and X those of a lexic
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from modeling_elmo.messages import format_names, format_value
 from modeling_elmo.model.configuration_elmo import CHARACTER_INPUT, NUM_CHARACTERS, ElmoConfig
 
 from .layouts import CODE_POINT_TABLE, LEXICON_TABLE, SOFTMAX_NAMES, Layout, Shape, WeightFileInfo
 from .tensor_ops import CONVOLUTION, GATE_ORDER, IDENTITY, LSTM_KERNEL, PADDING_ROW, TRANSPOSE, Array, Operation
+
+_MAX_CONFLICTS = 8  # in a message
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def resolve_rules(config: ElmoConfig, info: WeightFileInfo) -> list[ResolvedRule
 
 
 def _format_shapes(shapes: Mapping[str, Shape]) -> str:
-    return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+    return format_names(f"{name} {shape}" for name, shape in shapes.items())
 
 
 def check_shapes(expected: Mapping[str, Shape], actual: Mapping[str, Shape], holder: str) -> None:
@@ -146,7 +149,10 @@ def check_shapes(expected: Mapping[str, Shape], actual: Mapping[str, Shape], hol
         raise ValueError(f"Expected {_format_shapes(missing)} in {holder} by its options, got no such array.")
     wrong = [name for name, shape in expected.items() if actual[name] != shape]
     if wrong:
-        conflicts = [f"{name} of shape {expected[name]}, got {actual[name]}" for name in wrong]
+        conflicts = [
+            f"{name} of shape {format_value(expected[name])}, got {format_value(actual[name])}"
+            for name in wrong[:_MAX_CONFLICTS]
+        ]
         raise ValueError(f"Expected in {holder} by its options: {'; '.join(conflicts)}.")
     unknown = {name: shape for name, shape in actual.items() if name not in expected}
     if unknown:

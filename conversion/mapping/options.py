@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from modeling_elmo.messages import format_value
 from modeling_elmo.model.configuration_elmo import CHARACTER_INPUT, NUM_CHARACTERS, WORD_INPUT, ElmoConfig
 from modeling_elmo.model.configuration_elmo import _check_filters as check_filters
 from modeling_elmo.model.configuration_elmo import _check_positive_int as check_positive_integer
@@ -17,6 +18,7 @@ from ..source.fetch import SourceFile
 from .layouts import WeightFileInfo
 
 Options = dict[str, Any]
+_MAX_BYTES = 1 << 22  # a parsed JSON file takes up to 30 times as much memory
 _MISSING = object()
 
 
@@ -43,8 +45,11 @@ def read_options(file: SourceFile) -> tuple[Options, str]:
     """Return the parsed options and their text.
 
     Raises:
-        ValueError: If the file is not a JSON object in UTF-8.
+        ValueError: If the file is too large, or is not a JSON object in UTF-8.
     """
+    size = file.path.stat().st_size
+    if size > _MAX_BYTES:
+        raise ValueError(f"Expected at most {_MAX_BYTES} bytes in {file.origin}, got {size}.")
     try:
         text = file.path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
@@ -77,7 +82,7 @@ def get_section(options: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """
     value = _get(options, key)
     if not isinstance(value, dict):
-        raise TypeError(f"Expected option {key} to be an object, got {value!r}.")
+        raise TypeError(f"Expected option {key} to be an object, got {format_value(value)}.")
     return value
 
 
@@ -111,8 +116,18 @@ def get_filters(section: Mapping[str, Any], key: str) -> list[list[int]]:
 def _get_flag(section: Mapping[str, Any], key: str, default: bool) -> bool:
     value = _get(section, key, default)
     if not isinstance(value, bool):
-        raise TypeError(f"Expected option {key} to be true or false, got {value!r}.")
+        raise TypeError(f"Expected option {key} to be true or false, got {format_value(value)}.")
     return value
+
+
+def _check_count(key: str, count: int, info: WeightFileInfo) -> int:
+    """Return a number of layers or filters. Each of them has arrays in the weight file."""
+    if info.num_arrays is not None and count > info.num_arrays:
+        raise ValueError(
+            f"Expected option {key} to be at most {info.num_arrays}, the number of arrays in the weight file, "
+            f"got {format_value(count)}."
+        )
+    return count
 
 
 def _character_fields(options: Mapping[str, Any], info: WeightFileInfo) -> dict[str, Any]:
@@ -122,10 +137,12 @@ def _character_fields(options: Mapping[str, Any], info: WeightFileInfo) -> dict[
     if characters not in (rows - 1, rows):  # bilm-tf counts the padding id for inference only
         raise ValueError(f"Expected option char_cnn.n_characters to be {rows - 1} or {rows}, got {characters}.")
     embedding = get_section(cnn, "char_cnn.embedding")
+    filters, num_highways = get_filters(cnn, "char_cnn.filters"), get_integer(cnn, "char_cnn.n_highway", 0, True)
+    _check_count("char_cnn.filters", len(filters), info)
     return {
-        "filters": get_filters(cnn, "char_cnn.filters"),
+        "filters": filters,
         "cnn_activation": _get(cnn, "char_cnn.activation"),
-        "num_highway_layers": get_integer(cnn, "char_cnn.n_highway", 0, allow_zero=True),
+        "num_highway_layers": _check_count("char_cnn.n_highway", num_highways, info),
         "character_embedding_size": get_integer(embedding, "char_cnn.embedding.dim"),
         "max_characters_per_token": get_integer(cnn, "char_cnn.max_characters_per_token"),
         "use_character_projection": info.has_character_projection,
@@ -170,7 +187,7 @@ def config_from_options(options: Mapping[str, Any], info: WeightFileInfo, **fiel
             f"because lstm.dim {cell} exceeds lstm.projection_dim {projection}, but it is missing."
         )
     input_fields = _character_fields if input_type == CHARACTER_INPUT else _word_fields
-    layers = get_integer(lstm, "lstm.n_layers", 1)
+    layers = _check_count("lstm.n_layers", get_integer(lstm, "lstm.n_layers", 1), info)
     if not info.has_cell_projection and cell != projection:  # a mix needs layers of equal size
         fields.setdefault("pooling_layer", f"lstm_outputs{layers}")
     return ElmoConfig(

@@ -22,6 +22,8 @@ from typing import IO, Any
 from modeling_elmo.messages import format_name
 
 MAX_BYTES = 16 << 30  # the largest published archive, a training checkpoint with optimizer state, has 5 GB
+MAX_RATIO = 20  # extracted bytes per byte of the archive; weights hardly compress
+SURPLUS_BYTES = 1 << 26  # allowed in addition, for archives of text
 MAX_MEMBERS = 10_000
 MAX_DEPTH = 32
 
@@ -157,8 +159,9 @@ def _member_path(name: str) -> tuple[str, ...]:
 class _OutputFolder:
     """Folder that members are written to. It counts the members and bytes."""
 
-    def __init__(self, root: Path, max_bytes: int) -> None:
-        self.root, self.max_bytes = root, max_bytes
+    def __init__(self, root: Path, max_bytes: int, archive_size: int) -> None:
+        self.root = root
+        self.max_bytes = min(max_bytes, MAX_RATIO * archive_size + SURPLUS_BYTES)
         self.num_members = self.num_bytes = 0
 
     def check_member(self, name: str, size: int) -> tuple[str, ...]:
@@ -250,6 +253,8 @@ def _extract_zip(path: Path, folder: _OutputFolder) -> None:
 def _tar_type_name(info: tarfile.TarInfo) -> str:
     if info.issym():
         return "a symbolic link"
+    if info.issparse():
+        return "a sparse file"
     return "a hard link" if info.islnk() else "a device or special file"
 
 
@@ -264,9 +269,10 @@ def _extract_tar(path: Path, folder: _OutputFolder, compressed: bool) -> None:
                     info = archive.next()
                 if info is None:
                     break
-                parts = folder.check_member(info.name, info.size)
-                if not (info.isreg() or info.isdir()):
+                # The gaps of a sparse file are not stored.
+                if info.issparse() or not (info.isreg() or info.isdir()):
                     raise _UnsafeArchiveError(f"member {format_name(info.name)} is {_tar_type_name(info)}")
+                parts = folder.check_member(info.name, info.size)
                 if info.isdir():
                     folder.add_folder(parts, info.name)
                     continue
@@ -299,7 +305,7 @@ def extract_archive(path: Path, max_bytes: int = MAX_BYTES) -> Iterator[Path]:
 
     Args:
         path: zip, tar, or tar.gz.
-        max_bytes: Maximum number of extracted bytes.
+        max_bytes: Maximum number of extracted bytes. It is lower for small archives, see MAX_RATIO.
 
     Yields:
         Folder with the members. If the archive contains a single folder, it is that folder.
@@ -314,7 +320,7 @@ def extract_archive(path: Path, max_bytes: int = MAX_BYTES) -> Iterator[Path]:
     if not is_archive(path):
         raise ValueError(f"Expected a zip, tar, or tar.gz archive, got {path}.")
     with tempfile.TemporaryDirectory(prefix="modeling_elmo.", ignore_cleanup_errors=True) as root:
-        folder = _OutputFolder(Path(root).resolve(), max_bytes)
+        folder = _OutputFolder(Path(root).resolve(), max_bytes, path.stat().st_size)
         with path.open("rb") as file:
             start = file.read(len(_ZIP))
         try:

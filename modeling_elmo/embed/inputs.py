@@ -4,7 +4,6 @@
 import csv
 import hashlib
 import json
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..encode.batches import TEXT_COLUMNS, Sentence, find_text_column
+from ..interrupts import standard_input
 
 STANDARD_INPUT = "-"
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
@@ -78,7 +78,7 @@ class Input:
                 raise ValueError("Cannot read Parquet from standard input. Pass a file.")
             yield from self._with_errors(_read_parquet(self.path, self.column))
         elif self.is_standard_input:
-            yield from self._with_errors(self._read_text_format(sys.stdin.buffer))
+            yield from self._with_errors(self._read_text_format(standard_input()))
         else:
             with Path(self.path).open("rb") as file:
                 yield from self._with_errors(self._read_text_format(file))
@@ -188,7 +188,10 @@ def _read_csv(lines: Iterable[bytes], column: str | None, delimiter: str, max_ch
     previous_limit = csv.field_size_limit(max(max_characters + 1, 131_072))
     try:
         reader = csv.reader((f"{_decode(line)}\n" for line in lines), delimiter=delimiter)
-        header = next(reader, [])
+        try:
+            header = next(reader, [])
+        except csv.Error as error:
+            raise ValueError(f"Cannot read the header of the input: expected CSV: {error}.") from error
         position = header.index(_find_column(header, column))
         for index in count():
             try:

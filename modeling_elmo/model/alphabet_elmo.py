@@ -18,6 +18,7 @@ from .configuration_elmo import (
     EOS_ID,
     EOW_ID,
     PAD_ID,
+    check_characters_per_token,
 )
 
 IdRows = NDArray[np.int64]  # [words, width]
@@ -34,9 +35,7 @@ class CharacterAlphabet:
     """Alphabet of UTF-8 bytes between word boundaries, `width` ids per word, as in bilm-tf and AllenNLP."""
 
     def __init__(self, width: int, pad: str, bos: str, eos: str) -> None:
-        if width < 3:
-            raise ValueError(f"Expected `max_characters_per_token` to be at least 3, got {width}.")
-        self.width = width
+        self.width = check_characters_per_token(width)
         self.vocab = {pad: PAD_ID, **{f"<0x{byte:02X}>": byte + BYTE_OFFSET for byte in range(256)}}
         self.vocab |= {bos: BOS_ID, eos: EOS_ID, "<bow>": BOW_ID, "<eow>": EOW_ID, "<char-pad>": CHARACTER_PAD_ID}
 
@@ -148,8 +147,7 @@ class LexiconAlphabet:
     """
 
     def __init__(self, path: str | Path, length: int, pad: str, bos: str, eos: str) -> None:
-        if length < 3:
-            raise ValueError(f"Expected `max_characters_per_token` to be at least 3, got {length}.")
+        length = check_characters_per_token(length)
         self.lists = _read_lexicon(Path(path))
         self.max_characters = length - 2
         self.words = _name_to_id(self.lists["words"])

@@ -7,7 +7,8 @@ The numbers are those of Peters et al. 2018, "Deep contextualized word represent
 
 import difflib
 import functools
-import math
+import re
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -76,6 +77,14 @@ _OMITTED_DEFAULTS: dict[str, Any] = {
 
 _FILTERS_2048 = [[1, 32], [2, 32], [3, 64], [4, 128], [5, 256], [6, 512], [7, 1024]]
 
+# Upper limits of sizes that no stored array justifies. Every id row takes 8 bytes per character.
+_MAX_CHARACTERS_PER_TOKEN = 1024
+_MAX_FILTERS = 1000
+_MAX_UNKNOWN_FIELDS = 1000
+_MAX_LABELS = 100_000
+_MAX_FLOAT = sys.float_info.max
+_MAX_VALUE_LENGTH = 80  # of values in messages
+
 # The architectures released with the paper, by the names that `ElmoConfig.from_preset` takes.
 PRESETS: dict[str, dict[str, int]] = {
     "small": {"cell_size": 1024, "projection_size": 128, "num_highway_layers": 1},
@@ -84,15 +93,44 @@ PRESETS: dict[str, dict[str, int]] = {
 }
 
 
+def _format_value(value: Any) -> str:
+    """Return the `repr` of a value that may come from an untrusted file, cut at 80 characters."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # integers of thousands of digits, and deep nesting
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= _MAX_VALUE_LENGTH else f"{text[:_MAX_VALUE_LENGTH]}..."
+
+
 def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
     if value not in choices:
-        raise ValueError(f"Expected `{name}` to be one of {', '.join(map(repr, choices))}, got {value!r}.")
+        raise ValueError(f"Expected `{name}` to be one of {', '.join(map(repr, choices))}, got {_format_value(value)}.")
     return value
 
 
 def _check_positive_int(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"Expected `{name}` to be a positive integer, got {value!r}.")
+        raise ValueError(f"Expected `{name}` to be a positive integer, got {_format_value(value)}.")
+    return value
+
+
+def _check_number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _MAX_FLOAT:
+        raise ValueError(f"Expected `{name}` to be a finite number, got {_format_value(value)}.")
+    return float(value)
+
+
+def check_characters_per_token(value: Any, minimum: int = 3) -> int:
+    """Return the number of ids per word.
+
+    Raises:
+        ValueError: If it is below `minimum` or above 1024.
+    """
+    name = "max_characters_per_token"
+    if _check_positive_int(name, value) < minimum:
+        raise ValueError(f"Expected `{name}` to be at least {minimum}, got {value}.")
+    if value > _MAX_CHARACTERS_PER_TOKEN:
+        raise ValueError(f"Expected `{name}` to be at most {_MAX_CHARACTERS_PER_TOKEN}, got {_format_value(value)}.")
     return value
 
 
@@ -105,20 +143,22 @@ def _check_clip(name: str, value: Any) -> float | None:
     """Return the bound, or None for no bound. Old option files write no bound as 0 or null."""
     if not value:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ValueError(f"Expected `{name}` to be a positive finite number or None, got {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < _MAX_FLOAT:
+        raise ValueError(f"Expected `{name}` to be a positive finite number or None, got {_format_value(value)}.")
     return float(value)
 
 
 def _check_filters(value: Any) -> list[list[int]]:
     try:
+        if len(value) > _MAX_FILTERS:
+            raise ValueError(f"Expected at most {_MAX_FILTERS} filters, got {len(value)}.")
         filters = [[_check_positive_int("filters", number) for number in pair] for pair in value]
         is_valid = bool(filters) and all(len(pair) == 2 for pair in filters)
     except (TypeError, ValueError):
         is_valid = False
     if not is_valid:
         raise ValueError(
-            f"Expected `filters` to be a list of [width, count] pairs of positive integers, got {value!r:.80}."
+            f"Expected `filters` to be a list of [width, count] pairs of positive integers, got {_format_value(value)}."
         )
     return filters
 
@@ -130,7 +170,7 @@ def _check_cutoffs(value: Any, vocab_size: int) -> list[int]:
     if not are_integers or value != sorted(set(value)) or not 0 < value[0] <= value[-1] < vocab_size:
         raise ValueError(
             f"Expected `adaptive_softmax_cutoffs` to be increasing integers in 1..{vocab_size - 1}, "
-            f"got {value!r:.80}. They must be below `word_vocab_size`."
+            f"got {_format_value(value)}. They must be below `word_vocab_size`."
         )
     return value
 
@@ -169,10 +209,12 @@ def _rename_old_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     return renamed
 
 
-def _replace_merged_modules(auto_map: Mapping[str, str]) -> dict[str, str]:
+def _replace_merged_modules(auto_map: Any) -> dict[str, Any]:
+    if not isinstance(auto_map, Mapping):
+        raise ValueError(f"Expected `auto_map` to be an object, got {_format_value(auto_map)}.")
     replaced = {}
     for auto_class, reference in auto_map.items():
-        module, _, name = reference.partition(".")
+        module, _, name = reference.partition(".") if isinstance(reference, str) else ("", "", "")
         replaced[auto_class] = f"modeling_elmo.{name}" if module in _MERGED_MODULES else reference
     return replaced
 
@@ -332,7 +374,7 @@ class ElmoConfig(PretrainedConfig):
     ) -> None:
         self.vocab_size = _check_positive_int("vocab_size", vocab_size)
         self.input_type = _check_choice("input_type", input_type, INPUT_TYPES)
-        self.max_characters_per_token = _check_positive_int("max_characters_per_token", max_characters_per_token)
+        self.max_characters_per_token = check_characters_per_token(max_characters_per_token, minimum=1)
         self.character_embedding_size = _check_positive_int("character_embedding_size", character_embedding_size)
         self.filters = _check_filters(_FILTERS_2048 if filters is None else filters)
         self.cnn_activation = _check_choice("cnn_activation", cnn_activation, CNN_ACTIVATIONS)
@@ -346,19 +388,21 @@ class ElmoConfig(PretrainedConfig):
         self.use_skip_connections = bool(use_skip_connections)
         self.cell_clip = _check_clip("cell_clip", cell_clip)
         self.projection_clip = _check_clip("projection_clip", projection_clip)
-        self.forget_bias = float(forget_bias)
+        self.forget_bias = _check_number("forget_bias", forget_bias)
         self.sentence_boundaries = bool(sentence_boundaries)
         self.pooling_layer = pooling_layer
         self.num_output_representations = _check_positive_int("num_output_representations", num_output_representations)
         self.scalar_mix_parameters = (
-            None if scalar_mix_parameters is None else [float(w) for w in scalar_mix_parameters]
+            None
+            if scalar_mix_parameters is None
+            else [_check_number("scalar_mix_parameters", w) for w in scalar_mix_parameters]
         )
         self.freeze_scalar_mix = bool(freeze_scalar_mix)
         self.mix_layer_norm = _check_choice("mix_layer_norm", mix_layer_norm, MIX_LAYER_NORMS)
-        self.output_dropout = float(output_dropout)
-        self.lstm_dropout = float(lstm_dropout)
-        self.classifier_dropout = float(classifier_dropout)
-        self.scalar_mix_l2 = float(scalar_mix_l2)
+        self.output_dropout = _check_number("output_dropout", output_dropout)
+        self.lstm_dropout = _check_number("lstm_dropout", lstm_dropout)
+        self.classifier_dropout = _check_number("classifier_dropout", classifier_dropout)
+        self.scalar_mix_l2 = _check_number("scalar_mix_l2", scalar_mix_l2)
         self.trainable_modules = list(trainable_modules or ())
         self.sentence_pooling = [
             _check_choice("sentence_pooling", p, SENTENCE_POOLINGS) for p in sentence_pooling or ["mean"]
@@ -371,12 +415,12 @@ class ElmoConfig(PretrainedConfig):
         self.adaptive_softmax_cutoffs = adaptive_softmax_cutoffs
         if self.word_vocab_size and softmax_type == "adaptive":
             self.adaptive_softmax_cutoffs = _check_cutoffs(adaptive_softmax_cutoffs, self.word_vocab_size)
-        self.adaptive_softmax_div_value = float(adaptive_softmax_div_value)
+        self.adaptive_softmax_div_value = _check_number("adaptive_softmax_div_value", adaptive_softmax_div_value)
         self.stored_initial_state = bool(stored_initial_state)
         self.word_cache_size = word_cache_size
         self.lstm_implementation = lstm_implementation
         self.lstm_weight_dtype = lstm_weight_dtype
-        self.initializer_range = float(initializer_range)
+        self.initializer_range = _check_number("initializer_range", initializer_range)
         self.character_bow_id = _check_positive_int("character_bow_id", character_bow_id)
         self.character_eow_id = _check_positive_int("character_eow_id", character_eow_id)
         self.character_pad_id = _check_positive_int("character_pad_id", character_pad_id)
@@ -392,13 +436,22 @@ class ElmoConfig(PretrainedConfig):
         if self.input_type == CHARACTER_INPUT:
             bos_token_id = BOS_ID if bos_token_id is None else bos_token_id
             eos_token_id = EOS_ID if eos_token_id is None else eos_token_id
+        num_labels = kwargs.get("num_labels")  # transformers creates a name for each
+        if num_labels is not None and _check_optional_size("num_labels", num_labels) > _MAX_LABELS:
+            raise ValueError(f"Expected `num_labels` to be at most {_MAX_LABELS}, got {_format_value(num_labels)}.")
         self._warn_misspelled_fields(kwargs)
         kwargs["auto_map"] = _replace_merged_modules(kwargs.get("auto_map") or AUTO_MAP)
         kwargs.setdefault("tie_word_embeddings", False)
         super().__init__(pad_token_id=pad_token_id, bos_token_id=bos_token_id, eos_token_id=eos_token_id, **kwargs)
 
     def _warn_misspelled_fields(self, unknown_fields: Mapping[str, Any]) -> None:
-        """Warn of unknown fields that resemble a field. transformers keeps unknown fields without a message."""
+        """Warn of unknown fields that resemble a field. transformers keeps unknown fields without a message.
+
+        Raises:
+            ValueError: If there are too many, because transformers takes quadratic time.
+        """
+        if len(unknown_fields) > _MAX_UNKNOWN_FIELDS:
+            raise ValueError(f"Expected at most {_MAX_UNKNOWN_FIELDS} unknown fields, got {len(unknown_fields)}.")
         for name in unknown_fields:
             similar = difflib.get_close_matches(name, [*vars(self), *OLD_FIELDS], n=1, cutoff=0.85)
             if similar:
@@ -536,17 +589,23 @@ class ElmoConfig(PretrainedConfig):
         Raises:
             ValueError: If the name is unknown, or if the layers cannot be mixed.
         """
-        names = ["word_emb", *(f"lstm_outputs{layer + 1}" for layer in range(self.num_hidden_layers))]
-        if pooling_layer in names:
-            return names.index(pooling_layer)
+        last = self.num_hidden_layers
+        layers = range(1, last + 1) if last <= 4 else (1, 2)
+        names = ", ".join(["word_emb", *(f"lstm_outputs{layer}" for layer in layers)])
+        names += f", ..., lstm_outputs{last}" if last > 4 else ""
+        if pooling_layer == "word_emb":
+            return 0
+        layer = re.fullmatch(r"lstm_outputs([1-9]\d{0,8})", pooling_layer) if isinstance(pooling_layer, str) else None
+        if layer is not None and int(layer[1]) <= self.num_hidden_layers:
+            return int(layer[1])
         if pooling_layer != "elmo":
             raise ValueError(
-                f"Expected `pooling_layer` to be one of {', '.join(['elmo', *names])}, got {pooling_layer!r}."
+                f"Expected `pooling_layer` to be one of elmo, {names}, got {_format_value(pooling_layer)}."
             )
         if not self.has_scalar_mix:
             raise ValueError(
                 f"Cannot mix word vectors of dimension {self.projection_size} and LSTM outputs of dimension "
-                f"{self.output_size}. Set `pooling_layer` to one of {', '.join(names)}."
+                f"{self.output_size}. Set `pooling_layer` to one of {names}."
             )
         return None
 

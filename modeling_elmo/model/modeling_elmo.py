@@ -39,6 +39,7 @@ from .lstm_triton_elmo import TRITON  # noqa: F401
 from .packing_elmo import Packing, pack, unique_rows
 from .pipelines_elmo import ElmoTokenClassificationPipeline
 from .softmax_elmo import IGNORE_INDEX, ElmoSoftmax, mean_loss
+from .stored_weights_elmo import check_stored_weights
 from .word_cache_elmo import CacheInfo
 
 
@@ -131,6 +132,9 @@ class ElmoPreTrainedModel(PreTrainedModel):
                 if name in kwargs:
                     setattr(config, name, kwargs.pop(name))
         mix_weights = kwargs.get("scalar_mix_parameters")
+        source = args[0] if args else kwargs.get("pretrained_model_name_or_path")
+        if source is not None and kwargs.get("state_dict") is None:
+            check_stored_weights(ElmoModel, source, kwargs, issubclass(cls, ElmoForPreTraining))
         loaded = super().from_pretrained(*args, **kwargs)
         model: Any = loaded[0] if isinstance(loaded, tuple) else loaded
         model.freeze()

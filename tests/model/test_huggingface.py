@@ -23,7 +23,7 @@ TEXTS = ["The bank of the river.", "", "It wasn't (Reuters) in the U.S. yesterda
 PACKAGE = Path(modeling_elmo.__file__).parent / "model"
 _NAMES = (
     "alphabet character_encoder configuration fork initialization layers linear lstm lstm_common lstm_cpu lstm_ops "
-    "lstm_triton modeling packing pipelines softmax splitting tokenization word_cache"
+    "lstm_triton modeling packing pipelines softmax splitting stored_weights tokenization word_cache"
 )
 REMOTE_CODE = {f"{name}_elmo.py" for name in _NAMES.split()}
 

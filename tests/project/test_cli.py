@@ -2,29 +2,46 @@
 """Command line: fast help and usage errors, complete help, and the same choices and defaults as the package."""
 
 import argparse
+import csv
 import dataclasses
+import errno
+import gc
 import inspect
+import json
+import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import time
+import urllib.error
+import zipfile
 from collections.abc import Callable, Collection
+from email.message import Message
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
+import torch
 from helpers.run_python import run
+from helpers.small_models import tiny_model
+from safetensors import SafetensorError
 
 import elmo_cli
-from modeling_elmo import ElmoScorer, __version__, cli, encoder
+from modeling_elmo import ElmoEncoder, ElmoScorer, ElmoTokenizer, __version__, cli, encoder
 from modeling_elmo.bundled import BUNDLED
 from modeling_elmo.conversion.convert import convert
 from modeling_elmo.conversion.export import export
 from modeling_elmo.conversion.model_files import DTYPES
 from modeling_elmo.conversion.publish import publish
+from modeling_elmo.conversion.source.archives import extract_archive
 from modeling_elmo.conversion.verify import TOLERANCE
+from modeling_elmo.device import check_device
 from modeling_elmo.embed import inputs, job, rows, shards
 from modeling_elmo.encode import vectors
 from modeling_elmo.model.splitting_elmo import SPLITTERS
@@ -69,6 +86,7 @@ def find_action(command: str, dest: str) -> argparse.Action:
 def parse_options(*line: str) -> dict[str, Any]:
     options = vars(elmo_cli.parse_arguments(line))
     assert options.pop("command") == line[0]
+    assert options.pop("debug") is False
     return options
 
 
@@ -202,11 +220,32 @@ def test_hdf5_options_go_with_hdf5_output(suffix: str) -> None:
         (ValueError("two\n lines"), "elmo: error: two lines\n"),
         (FileNotFoundError("no file"), "elmo: error: no file\n"),
         (ImportError("no h5py"), "elmo: error: no h5py\n"),
-        (KeyboardInterrupt(), "elmo: error: Interrupted.\n"),
+        (RuntimeError("size mismatch\n\tfor a"), "elmo: error: RuntimeError: size mismatch for a\n"),
+        (RuntimeError(), "elmo: error: RuntimeError.\n"),
+        (SafetensorError("no header"), "elmo: error: SafetensorError: no header\n"),
+        (pa.ArrowInvalid("no\nParquet"), "elmo: error: no Parquet\n"),
+        (pa.ArrowKeyError("x"), "elmo: error: ArrowKeyError: x\n"),
+        (csv.Error("NUL"), "elmo: error: Error: NUL\n"),
+        (
+            urllib.error.HTTPError("http://a", 404, "Not Found", Message(), None),
+            "elmo: error: HTTP Error 404: Not Found\n",
+        ),
+        (AssertionError(), "elmo: error: AssertionError.\n"),
+        (KeyError("name"), "elmo: error: KeyError: 'name'\n"),
+        (MemoryError(), "elmo: error: Out of memory.\n"),
+        (RecursionError("maximum"), "elmo: error: Cannot read the input: it is nested too deeply.\n"),
+        (
+            OSError(28, "No space left on device", "a/b"),
+            "elmo: error: Cannot read or write 'a/b': No space left on device.\n",
+        ),
+        (OSError(28, "No space left on device"), "elmo: error: Cannot read or write 'old': No space left on device.\n"),
+        (ValueError("\x1b[31mred\x07\u202e"), "elmo: error: \\x1b[31mred\\x07\\u202e\n"),
+        (ValueError("x" * 5000), f"elmo: error: {'x' * 1000}...\n"),
     ],
+    ids=repr,
 )
 def test_failures_are_one_line_and_exit_with_1(
-    error: BaseException, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: Exception, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(arguments: argparse.Namespace) -> int:
         raise error
@@ -214,6 +253,194 @@ def test_failures_are_one_line_and_exit_with_1(
     monkeypatch.setitem(cli.HANDLERS, "export", fail)
     assert elmo_cli.main(["export", "model", "old"]) == 1
     assert capsys.readouterr().err == line
+    for debug_line in (["--debug", "export", "model", "old"], ["export", "model", "old", "--debug"]):
+        assert elmo_cli.main(debug_line) == 1
+        printed = capsys.readouterr().err
+        assert printed.startswith("Traceback (most recent call last):\n")
+        assert "in fail\n" in printed
+        assert printed.endswith(line)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "line"),
+    [(signal.SIGINT, 130, "elmo: error: Interrupted.\n"), (signal.SIGTERM, 143, "elmo: error: Terminated.\n")],
+)
+def test_signals_run_context_managers(
+    number: int, code: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handlers = [signal.getsignal(item) for item in (signal.SIGINT, signal.SIGTERM)]
+    left: list[str] = []
+
+    def wait(arguments: argparse.Namespace) -> int:
+        with extract_archive(Path("archive.zip")) as folder:
+            left.append(str(folder))
+            assert folder.is_dir()
+            os.kill(os.getpid(), number)
+            time.sleep(30)
+        return 0
+
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    monkeypatch.setitem(cli.HANDLERS, "export", wait)
+    with tempfile.TemporaryDirectory() as here:
+        monkeypatch.chdir(here)
+        with zipfile.ZipFile("archive.zip", "w") as archive:
+            archive.writestr("a/b", "c")
+        assert elmo_cli.main(["export", "model", "old"]) == code
+        monkeypatch.undo()
+    assert capsys.readouterr().err == line
+    assert not Path(left[0]).exists()
+    assert [signal.getsignal(item) for item in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGINT, 130, "Interrupted"), (signal.SIGTERM, 143, "Terminated")]
+)
+def test_embed_ends_while_it_waits_for_input(number: int, code: int, word: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "elmo_cli", "embed", "-", str(tmp_path / "out.parquet"), "--quiet"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while not (tmp_path / "out.parquet").exists():
+                assert process.poll() is None
+                time.sleep(0.1)
+            time.sleep(1)  # the reader waits for input
+            started = time.monotonic()
+            process.send_signal(number)
+            assert process.stderr is not None
+            lines = [process.stderr.readline()]
+            seconds = time.monotonic() - started
+            assert process.wait(60) == code
+            lines += process.stderr.readlines()
+        finally:
+            process.kill()
+    assert lines == [f"elmo: error: {word}.\n"]
+    assert seconds < 2
+
+
+def embed_error(model: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the error line of `elmo embed` with this model, and check that it wrote nothing."""
+    (model.parent / "in.txt").write_text("We sat .\n")
+    before = sorted(model.parent.rglob("*"))
+    line = ["embed", str(model.parent / "in.txt"), str(model.parent / "out.npz"), "--model", str(model), "--quiet"]
+    assert elmo_cli.main(line) == 1
+    assert sorted(model.parent.rglob("*")) == before
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_corrupt_model_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tmp_path / "model"
+    tiny_model().save_pretrained(model)
+    ElmoTokenizer().save_pretrained(model)
+    weights, config = model / "model.safetensors", model / "config.json"
+    whole, fields = weights.read_bytes(), json.loads(config.read_text())
+    for content in (whole[:-10], whole[:100], b"", b"\xff" * 100, whole[:8] + b"x" + whole[9:]):
+        weights.write_bytes(content)
+        line = embed_error(model, capsys)
+        assert line.startswith(f"elmo: error: Cannot read {weights}")
+        assert "corrupt or truncated" in line
+    weights.write_bytes(whole)
+    config.write_text(json.dumps({**fields, "cell_size": 13}))
+    line = embed_error(model, capsys)
+    assert line.startswith(f"elmo: error: Cannot load {model}: its weights do not match its configuration (of another ")
+    assert "layers.0.directions.0.input_linearity.weight" in line
+    for text in ("[1]", "{", '{"a":' * 9999):
+        config.write_text(text)
+        assert str(config) in embed_error(model, capsys)
+    config.write_text(json.dumps({**fields, "cnn_activation": "\x1b[31m" + "x" * 5000}))
+    line = embed_error(model, capsys)
+    assert line.isprintable()
+    assert len(line) < 300
+
+
+@pytest.mark.parametrize("text", ["[]", "1", "{", '{"options": [1]}', '{"schema": 2, "input": "a"}', '{"complete": 3}'])
+def test_manifests_that_are_not_objects(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in.txt").write_text("We sat .\n")
+    output = tmp_path / "out.npz"
+    output.write_bytes(b"1")
+    (tmp_path / "out.npz.manifest.json").write_text(text)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert elmo_cli.main(["embed", str(tmp_path / "in.txt"), str(output), "--resume", "--quiet"]) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(
+        f"elmo: error: Cannot resume {output}: {output}.manifest.json is not a manifest of `elmo embed`"
+    )
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.slow
+def test_a_full_disk_while_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first file of the optimizer does not fit."""
+    (tmp_path / "text").write_text("the bank of the river\n" * 50)
+    assert elmo_cli.main(["vocabulary", str(tmp_path / "text"), "--output", str(tmp_path / "v")]) == 0
+    save = torch.save
+
+    def full(value: Any, file: Any, *args: Any, **kwargs: Any) -> None:
+        if str(file).endswith("optimizer.pt"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(value, file, *args, **kwargs)
+
+    monkeypatch.setattr(torch, "save", full)
+    config = {"character_embedding_size": 4, "filters": [[1, 4]], "num_highway_layers": 1, "projection_size": 8}
+    line = ["train", str(tmp_path / "text"), "--output", str(tmp_path / "m"), "--vocabulary", str(tmp_path / "v")]
+    line += ["--config", json.dumps({**config, "cell_size": 16}), "--max-steps", "2", "--save-steps", "1"]
+    assert elmo_cli.main([*line, "--warmup-steps", "1"]) == 1
+    printed = capsys.readouterr().err.splitlines()[-1]
+    checkpoint = tmp_path / "m" / "checkpoints" / "checkpoint-1"
+    assert printed.startswith(f"elmo: error: Cannot read or write '{checkpoint}")
+    assert printed.endswith("': No space left on device.")
+    assert not (tmp_path / "m" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("device", ["evil", "gpu", "0", "cuda:99", "meta", ""])
+@pytest.mark.parametrize(
+    "line", [["embed", "in.txt", "out.npz"], ["perplexity", "m", "t"], ["substitutes", "m", "a ___"]]
+)
+def test_unknown_devices_are_named_before_anything_is_read(
+    line: list[str], device: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert elmo_cli.main([*line, "--device", device]) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("elmo: error: Expected `device` to be one of 'cpu', ")
+    assert printed.endswith(f"got {device!r}.\n")
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_known_devices_are_accepted(device: str | None) -> None:
+    assert check_device(device or torch.device("cpu")) == torch.device("cpu")
+    assert ElmoEncoder(device=device).device.type in ("cpu", "cuda")
+    with pytest.raises(ValueError, match=r"Expected `device` to be one of 'cpu'.*, got 'evil'"):
+        ElmoEncoder(device="evil")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError("[Errno 28] Error writing bytes to file. Detail: [errno 28] No space left on device"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"),
+    ],
+    ids=repr,
+)
+def test_a_full_disk_is_named(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "model" / "checkpoints" / "optimizer.pt"
+
+    def fill(arguments: argparse.Namespace) -> int:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        (file.parent / "older").write_bytes(b"")
+        os.utime(file.parent / "older", (1, 1))
+        file.write_bytes(b"1")
+        os.utime(file, (2**31, 2**31))
+        raise error
+
+    monkeypatch.setitem(cli.HANDLERS, "train", fill)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+    assert elmo_cli.main(["train", "text", "--output", str(tmp_path / "model")]) == 1
+    assert capsys.readouterr().err == f"elmo: error: Cannot read or write {str(file)!r}: No space left on device.\n"
 
 
 # -------------------------------------------------------------------- help

@@ -15,7 +15,10 @@ import modeling_elmo
 from modeling_elmo import conversion
 
 PACKAGE = "modeling_elmo"
-SHARED = {"_version", "bundled", "files", "loading", "messages", "optional", "remote_code", "vocabulary"}
+SHARED = {
+    *("_version", "bundled", "device", "files", "interrupts", "loading", "messages", "optional"),
+    *("remote_code", "vocabulary"),
+}
 
 # Imports that run when a part is imported. A part is a folder or a module of the package; all but `model` and the
 # shared modules may import these, and the shared modules may import `model` and one another.
@@ -39,7 +42,7 @@ TOP = {"compat", "cli"}  # they may import every part except each other
 NEVER_IMPORTED = {"cli", "compat", "spark"}
 OUTSIDE = {"tests", "helpers", "common", "fetch", "benchmarks", "examples"}
 # transformers loads `model` as remote code, without the package.
-THIRD_PARTY_OF_MODEL = {"torch", "transformers", "numpy", "regex"}
+THIRD_PARTY_OF_MODEL = {"torch", "transformers", "safetensors", "numpy", "regex"}
 
 
 class Import(NamedTuple):
