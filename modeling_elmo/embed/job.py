@@ -7,6 +7,7 @@ so the output of a resumed job is bit-identical to that of an uninterrupted one.
 
 import hashlib
 import json
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -253,8 +254,12 @@ class EmbedJob:
         except ValueError:
             return f"{path} is not a manifest of `elmo embed`"
         # A merged file has shards until its manifest is complete.
-        if not self.is_folder and self.output.is_file() and "complete" not in manifest and not self.folder.is_dir():
-            return f"its manifest {path} is that of an unfinished job"
+        if not self.is_folder and self.output.is_file():
+            if "complete" not in manifest and not self.folder.is_dir():
+                return f"its manifest {path} is that of an unfinished job"
+            size = self.output.stat().st_size
+            if manifest.get("file", {}).get("bytes", size) != size:
+                return "its size is not that in its manifest"
         return None
 
     def _find_foreign(self, output: Path) -> str | None:
@@ -262,24 +267,21 @@ class EmbedJob:
         error = self._manifest_error()
         if error is not None:
             return error
+        if self.folder.is_symlink():
+            return f"{self.folder} is a symbolic link"
         name = self.shards.find_foreign()
-        if name is not None or self.folder.is_symlink():
-            return f"it contains {name}, which `elmo embed` did not write" if name else f"{self.folder} is a link"
-        path = self._find_manifest()
-        size = read_manifest(path).get("file", {}).get("bytes") if path else None
-        if not self.is_folder and size is not None and output.is_file() and output.stat().st_size != size:
-            return "its size is not that in its manifest"
-        return None
+        return None if name is None else f"it contains {name}, which `elmo embed` did not write"
 
     def _prepare_output(self, manifest: dict[str, Any]) -> dict[str, Any] | None:
         """Create the folder. Return the manifest of an output that is already finished, else None."""
         self.shards.job = _job_digest(manifest)
         if self.overwrite:
             self._remove_output()
-        elif self._exists():
-            error = self._manifest_error()
-            if error is not None:
-                raise FileExistsError(f"Cannot resume {self.output}: {error}. Choose another output.")
+        exists = self._exists()
+        error = self._manifest_error() if exists or os.path.lexists(self.manifest_path) else None
+        if error is not None:
+            raise FileExistsError(f"Cannot resume {self.output}: {error}. Choose another output.")
+        if exists and not self.overwrite:
             path = self._find_manifest()
             stored = read_manifest(path) if path else {}
             is_current = stored.get("schema") == _SCHEMA

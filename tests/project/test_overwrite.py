@@ -287,8 +287,13 @@ def test_embed_refuses_what_it_would_destroy(embedded: Path, capsys: pytest.Capt
         assert contents(embedded) == before
     assert embed("in.txt", "new.npz") == 1
     assert "Output new.npz already exists." in capsys.readouterr().err
-    assert embed("in.txt", "foreign.npz", "--resume") == 1
-    assert "Cannot resume foreign.npz: foreign.npz.manifest.json is not a manifest" in capsys.readouterr().err
+    for output, reason in [
+        ("foreign.npz", "foreign.npz.manifest.json is not a manifest"),
+        ("new.npz", "new.npz.manifest.json is not a manifest"),
+        ("edited.npz", "its size is not that in its manifest"),
+    ]:
+        assert embed("in.txt", output, "--resume") == 1
+        assert f"Cannot resume {output}: {reason}" in capsys.readouterr().err
     assert contents(embedded) == before
 
 
