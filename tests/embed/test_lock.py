@@ -190,6 +190,7 @@ def test_a_killed_job_leaves_a_lock_that_is_taken_over(here: Path, capsys: pytes
 # The parent of the forks has not computed anything, so it has no threads that a fork would lose.
 PAIRS = """
 import os
+import modeling_elmo.cli
 from elmo_cli import main
 
 def start(output, number):

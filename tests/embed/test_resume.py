@@ -20,6 +20,7 @@ OUTPUTS = ("out.parquet", "out.hdf5")  # a folder, and a file merged from shards
 KILLS = """
 import os, random, signal, sys, time
 from pathlib import Path
+import modeling_elmo.cli
 from elmo_cli import main
 
 def die(at):
