@@ -26,6 +26,7 @@ from .encode.output import OUTPUTS, collect_outputs
 from .encode.stream import EncodedWindow, TokenBudget, encode_windows, progress_callback
 from .encode.vectors import VectorSpec, parse_dtype, vector_spec
 from .loading import HUB_OPTIONS, load_pretrained
+from .messages import format_names
 from .model.modeling_elmo import ElmoModel
 from .model.tokenization_elmo import ElmoTokenizer
 
@@ -427,7 +428,5 @@ def _text_column(names: list[str], column: str | None) -> str:
     name = find_text_column(names, column)
     if name is None:
         expected = f"the column {column!r}" if column is not None else f"a column named {', '.join(TEXT_COLUMNS)}"
-        raise ValueError(
-            f"Expected {expected}, got {', '.join(names) or 'none'}. Pass `column` to name the text column."
-        )
+        raise ValueError(f"Expected {expected}, got {format_names(names)}. Pass `column` to name the text column.")
     return name

@@ -37,7 +37,10 @@ def load_config(name: str | os.PathLike[str], model_class: type = ElmoModel, **h
         OSError: If the model does not exist.
         ValueError: If it is of another model type, or has no softmax and `model_class` needs one.
     """
-    fields, _ = ElmoConfig.get_config_dict(name, **hub_options)
+    try:
+        fields, _ = ElmoConfig.get_config_dict(name, **hub_options)
+    except RecursionError:
+        raise ValueError(f"Cannot read the configuration of {name}: it is nested too deeply.") from None
     model_type = fields.get("model_type") if isinstance(fields, dict) else None
     if model_type != ElmoConfig.model_type:
         raise ValueError(

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from ..encode.batches import TEXT_COLUMNS, Sentence, find_text_column
 from ..interrupts import standard_input
+from ..messages import format_names
 
 STANDARD_INPUT = "-"
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
@@ -234,6 +235,6 @@ def _find_column(names: Sequence[str], column: str | None) -> str:
     name = find_text_column(names, column)
     if name is None:
         expected = f"the column {column!r}" if column is not None else f"one of the columns {', '.join(TEXT_COLUMNS)}"
-        columns = ", ".join(map(repr, names)) or "no columns"
+        columns = format_names(map(repr, names))
         raise ValueError(f"Expected {expected} in the input, got {columns}. Pass --column to name it.")
     return name

@@ -28,7 +28,7 @@ from modeling_elmo.conversion.formats.tensorflow_index import MAGIC, read_index
 from modeling_elmo.conversion.source.archives import extract_archive
 from modeling_elmo.conversion.source.fetch import resolve_source
 from modeling_elmo.embed.inputs import Input
-from modeling_elmo.embed.rows import RowPolicy, shard_windows
+from modeling_elmo.embed.rows import RowPolicy, ShardPlan, shard_windows
 
 DOCUMENTED = (ValueError, TypeError, OSError)
 
@@ -301,7 +301,7 @@ def _read_inputs(folder: Path) -> None:
             rows = RowPolicy(file.name, policy, policy == "skip", policy == "empty")
             with contextlib.redirect_stderr(io.StringIO()):
                 try:
-                    windows = list(shard_windows(source.read_rows(), rows, 2, ()))
+                    windows = list(shard_windows(source.read_rows(), rows, 2, ShardPlan({})))
                 except DOCUMENTED as error:
                     errors.append(error)
                     continue

@@ -345,7 +345,7 @@ def test_corrupt_model_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "layers.0.directions.0.input_linearity.weight" in line
     for text in ("[1]", "{", '{"a":' * 9999):
         config.write_text(text)
-        assert str(config) in embed_error(model, capsys)
+        assert str(model) in embed_error(model, capsys)
     config.write_text(json.dumps({**fields, "cnn_activation": "\x1b[31m" + "x" * 5000}))
     line = embed_error(model, capsys)
     assert line.isprintable()
