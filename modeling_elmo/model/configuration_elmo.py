@@ -109,7 +109,7 @@ def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
 
 
 def _check_positive_int(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= sys.maxsize:
         raise ValueError(f"Expected `{name}` to be a positive integer, got {_format_value(value)}.")
     return value
 
@@ -478,7 +478,9 @@ class ElmoConfig(PretrainedConfig):
         if self.lexicon_size:
             self._check_lexicon()
         if self.aligned and self.mix_layer_norm is not None:
-            raise ValueError(f"Expected `mix_layer_norm` to be None in an aligned model, got {self.mix_layer_norm!r}.")
+            raise ValueError(
+                f"Expected `mix_layer_norm` to be None in an aligned model, got {_format_value(self.mix_layer_norm)}."
+            )
         num_cutoffs = len(self.adaptive_softmax_cutoffs or ())
         if self.softmax_type == "adaptive" and self.output_size < self.adaptive_softmax_div_value**num_cutoffs:
             raise ValueError(
@@ -487,7 +489,8 @@ class ElmoConfig(PretrainedConfig):
             )
         if hidden_size not in (None, self.hidden_size):
             raise ValueError(
-                f"Expected `hidden_size` = {self.hidden_size}, the output size of all directions, got {hidden_size}."
+                f"Expected `hidden_size` = {self.hidden_size}, the output size of all directions, "
+                f"got {_format_value(hidden_size)}."
             )
         mix_weights = self.scalar_mix_parameters
         if mix_weights is not None and len(mix_weights) != self.num_hidden_layers + 1:

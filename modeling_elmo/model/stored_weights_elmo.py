@@ -135,9 +135,7 @@ def check_stored_weights(
     fields = read_json(config_path)
     if fields.get("model_type", ElmoConfig.model_type) != ElmoConfig.model_type:
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # loading the model repeats them
-        config = ElmoConfig.from_dict(fields)
+    config = _parse_config(fields, config_path)
     variant = f".{options['variant']}" if options.get("variant") else ""
     for file in _WEIGHT_FILES:
         stem, suffix = os.path.splitext(file)
@@ -152,6 +150,19 @@ def check_stored_weights(
             num_bytes = sum(path.stat().st_size for path in paths if path is not None)
             check_num_weights(config, num_bytes, index, has_softmax)
             return
+
+
+def _parse_config(fields: dict[str, Any], path: Path) -> ElmoConfig:
+    """Return the configuration. Errors that do not name a field name the file."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # loading the model repeats them
+            config: ElmoConfig = ElmoConfig.from_dict(fields)
+    except ValueError:
+        raise
+    except Exception as error:  # transformers does not validate its own fields
+        raise ValueError(f"Cannot read {path}: a field has an invalid value ({error}).") from error
+    return config
 
 
 def _check_shapes(base_class: Any, config: ElmoConfig, path: Path, only_header: bool) -> None:

@@ -76,6 +76,8 @@ def _special_files(folder: str, names: list[str]) -> list[str]:
 def _run_cases(cases: list[tuple[str, int]], root: Path, writer: int) -> None:
     """Run cases in the child process. Write a line per success, and a line with a reason at the first failure."""
     torch.set_num_threads(1)
+    for descriptor in (1, 2):  # reports of libraries on each model
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
     work = root / "work"
     tempfile.tempdir = str(work / "temporary")
     for name, seed in cases:

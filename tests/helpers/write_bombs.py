@@ -148,7 +148,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "small layers": {"num_hidden_layers": 10_000, "projection_size": 1, "cell_size": 1},
     "cells": {"cell_size": HUGE},
     "projection": {"projection_size": HUGE},
-    "digits": {"cell_size": 10**4000},
+    "digits": {"cell_size": 10**18},
     "filters": {"filters": [[1, HUGE]]},
     "many filters": {"filters": [[1, 1]] * 300_000},
     "rows": {"vocab_size": HUGE},
