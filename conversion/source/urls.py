@@ -6,7 +6,8 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 INVALID_URL = "***"  # follows the scheme of an invalid URL, which is not shown
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a scheme of one letter is a Windows drive
+# A scheme of one letter is a Windows drive. The bound keeps the search linear in long texts.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,30}:/")
 _URL = re.compile(_SCHEME.pattern + r"+[^\s'\"<>`\\]+")
 _QUERY = re.compile(r"\?[\w.%~-]+=[^\s'\"<>`\\]*")  # wget keeps the query of a URL in the file name
 _TOKEN = re.compile(r"\bhf_(?=\w*[A-Z0-9])[\w-]{6,}(?:\.[\w-]+)*|(?<=\bBearer )[^\s'\"]+")

@@ -189,7 +189,7 @@ def test_both_hosts_of_the_old_urls_return_the_same_files(
 ) -> None:
     urls = []
 
-    def download(url: str, size: int | None = None, sha256: str | None = None) -> Path:
+    def download(url: str, size: int | None = None, sha256: str | None = None, force: bool = False) -> Path:
         urls.append(url)
         return Path(pair[0] if url.endswith("options.json") else pair[1])
 

@@ -90,7 +90,14 @@ def test_remote_code_imports_only_remote_code() -> None:
                 if origin.startswith("."):
                     assert f"{origin[1:]}.py" in REMOTE_CODE, line
                 else:
-                    known = {"torch", "transformers", "numpy", "regex", "triton"} | sys.stdlib_module_names
+                    known = {
+                        "torch",
+                        "transformers",
+                        "safetensors",
+                        "numpy",
+                        "regex",
+                        "triton",
+                    } | sys.stdlib_module_names
                     assert origin.split(".")[0] in known, line
 
 

@@ -14,7 +14,7 @@ from helpers.small_models import ROOT, SENTENCES, inputs, max_difference, tiny_m
 from helpers.tolerances import BFLOAT16, FLOAT16, PACKED, SAME_BATCH
 
 from modeling_elmo.model import lstm_triton_elmo
-from modeling_elmo.model.lstm_elmo import IMPLEMENTATIONS, projected_lstm
+from modeling_elmo.model.lstm_elmo import LSTM_FUNCTIONS, projected_lstm
 
 needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="triton cannot be imported")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -233,8 +233,8 @@ def test_self_test_detects_failing_and_wrong_kernels(monkeypatch: pytest.MonkeyP
 def test_auto_selects_a_supported_implementation(
     reason: str | None, selected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in list(IMPLEMENTATIONS):
-        monkeypatch.setitem(IMPLEMENTATIONS, name, lambda *_, name=name: name)
+    for name in list(LSTM_FUNCTIONS):
+        monkeypatch.setitem(LSTM_FUNCTIONS, name, lambda *_, name=name: name)
     monkeypatch.setattr("modeling_elmo.model.lstm_elmo.unsupported_reason", lambda device, dtype: reason)
     assert projected_lstm(**problem(device="meta")) == selected
     assert projected_lstm(**problem()) == "packed"
