@@ -24,13 +24,21 @@ from modeling_elmo.conversion.export import export
 root = Path({root!r})
 result = {{}}
 
+def peak_memory():
+    # Linux passes ru_maxrss on from the parent process, so read the peak of this program alone.
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
 def attempt(name, function):
     started, error = time.monotonic(), None
     try:
         function()
     except Exception as caught:
         error = [type(caught).__name__, str(caught)]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak = peak_memory()
     result[name] = [error, time.monotonic() - started, peak]
 
 {body}
