@@ -114,4 +114,4 @@ def test_model_folders(tmp_path: Path) -> None:
         error, _, _ = outcome[name]
         assert "model.safetensors" in error[1], (name, error)
         assert "config.json describes " in error[1], (name, error)
-    assert "config.json as JSON" in outcome["nesting"][0][1]
+    assert "it is nested too deeply" in outcome["nesting"][0][1]
