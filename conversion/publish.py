@@ -120,7 +120,7 @@ def publish(
     """Upload a model folder to the Hub in one commit. The folder is not changed.
 
     Only `PUBLISHED_FILES` are uploaded. Any other file is rejected, unless it is hidden. The code for remote loading
-    and the references to it are those of the installed package, whatever the folder contains.
+    and the references to it always come from the installed package, never from the folder.
 
     The model card is generated from the model, its conversion record, and the entry of its checkpoint in
     `checkpoints.toml`. Language, license, and base model of an existing card are kept.

@@ -47,7 +47,7 @@ def load_config(name: str | os.PathLike[str], model_class: type = ElmoModel, **h
             f"Expected an ELMo model, got {name} of model_type {model_type!r}. Pass a model folder that `elmo convert` "
             "or `elmo train` wrote."
         )
-    config: ElmoConfig = ElmoConfig.from_pretrained(name, **hub_options)
+    config: ElmoConfig = ElmoConfig.from_dict(fields)
     if model_class is ElmoForPreTraining and not config.word_vocab_size:
         raise _no_softmax_error(name)
     return config

@@ -1,7 +1,7 @@
 # Copyright 2026 The modeling_elmo authors. Licensed under the Apache License, Version 2.0.
 """HDF5 checkpoints: `options.json` and weights, as bilm-tf's `dump_weights` writes and AllenNLP reads them.
 
-The datasets identify the weight file of a folder, whatever its name. The zip files of the NLPL repository contain
+The weight file of a folder is recognized by its datasets, not by its name. The zip files of the NLPL repository contain
 `model.hdf5`, `options.json`, `vocab.txt` or `vocab.txt.gz`, and `meta.json`. The weight file or a separate file next to
 it contains the softmax. `export` writes trained scalar mixes to `scalar_mix.th`.
 """

@@ -189,7 +189,7 @@ class DivergenceCallback(TrainerCallback):
             # The weights before this step have caused it, so a checkpoint of them is not good either.
             raise divergence_error(args, f"the loss of step {step} is {float(self._loss)}", step - 2)
         gradients = [weight.grad for weight in kwargs["model"].parameters() if weight.grad is not None]
-        # Clipping has turned infinite values into NaN, but it has not removed any.
+        # Trainer has clipped the gradients. This turns infinite values into NaN, so the norm still shows them.
         norm = float(torch.nn.utils.get_total_norm(gradients))
         if not math.isfinite(norm):
             raise divergence_error(args, f"the gradient norm of step {step} is {norm}", step - 1)

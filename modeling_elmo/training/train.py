@@ -274,7 +274,7 @@ def train(options: TrainOptions) -> ElmoForPreTraining:
         _check_output_folder(options, last)
     text = DocumentStream(tuple(text_files(options.text)), seed=options.seed)
     valid_text = DocumentStream(tuple(text_files(options.valid))) if options.valid else None
-    for stream in (text, valid_text) if valid_text is not None else (text,):
+    for stream in filter(None, (text, valid_text)):
         stream.check_not_empty()
     set_seed(options.seed)
     model, tokenizer, vocabulary = load_training_model(options)

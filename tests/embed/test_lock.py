@@ -187,7 +187,7 @@ def test_a_killed_job_leaves_a_lock_that_is_taken_over(here: Path, capsys: pytes
     assert not (here / ".out.npz.lock").exists()
 
 
-# The parent of the forks has not computed anything, so it has no threads that a fork would lose.
+# The parent process has not run a model, so a fork loses no threads.
 PAIRS = """
 import os
 import modeling_elmo.cli

@@ -15,7 +15,7 @@ from modeling_elmo import ElmoTokenizer
 OPTIONS = ("--shard-rows", "20", "--max-tokens-per-batch", "60", "--errors", "skip")
 OUTPUTS = ("out.parquet", "out.hdf5")  # a folder, and a file merged from shards
 
-# The parent of the forks has not computed anything, so it has no threads that a fork would lose. A child is killed
+# The parent process has not run a model, so a fork loses no threads. A child is killed
 # after a time, or kills itself at the n-th call that completes a file.
 KILLS = """
 import os, random, signal, sys, time
