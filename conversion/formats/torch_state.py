@@ -99,7 +99,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     for name, tensor in tensors.items():
         if tensor.is_sparse or tensor.is_quantized or tensor.is_meta:
             raise ValueError(
-                f"Expected a plain tensor as {format_names([name])} of {path}, got a sparse, quantized, or meta one."
+                f"Expected {format_names([name])} of {path} to be a plain tensor, got a sparse, quantized, or meta one."
             )
         if tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():  # expanded from fewer values
             raise ValueError(_corrupt_message(path))

@@ -294,7 +294,7 @@ def test_old_files_of_pytorch(archive: Path) -> None:
         ({f"{BILM}_token_embedder._projection.bias": torch.ones(5)}, "of shape (6,), got (5,)"),
         ({f"{BILM}_token_embedder.char_conv_0.weight": torch.ones(3, 4)}, "with 3 dimensions, got shape (3, 4)"),
         ({f"{BILM}_token_embedder._char_embedding_weights": torch.ones(())}, "with 2 dimensions, got shape ()"),
-        ({f"{BILM}_token_embedder._projection.bias": torch.ones(6).to_sparse()}, "a plain tensor"),
+        ({f"{BILM}_token_embedder._projection.bias": torch.ones(6).to_sparse()}, "to be a plain tensor"),
         ({f"{BILM}_token_embedder._projection.bias": torch.ones(1).expand(6)}, "truncated or corrupt PyTorch file"),
     ],
 )
