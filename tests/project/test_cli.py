@@ -340,12 +340,19 @@ def test_corrupt_model_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert "corrupt or truncated" in line
     weights.write_bytes(whole)
     config.write_text(json.dumps({**fields, "cell_size": 13}))
-    line = embed_error(model, capsys)
-    assert line.startswith(f"elmo: error: Cannot load {model}: its weights do not match its configuration (of another ")
-    assert "layers.0.directions.0.input_linearity.weight" in line
-    for text in ("[1]", "{", '{"a":' * 9999):
+    layer = "layers.0.directions.0"
+    assert embed_error(model, capsys) == (
+        f"elmo: error: Cannot load {model}: its weights do not match its configuration (of another shape: "
+        f"{layer}.input_linearity.weight, {layer}.state_linearity.bias, {layer}.state_linearity.weight, and 13 more). "
+        "Copy or convert the model again."
+    )
+    for text, message in (
+        ("[1]", f"got {model} of model_type None"),
+        ("{", str(config)),
+        ('{"a":' * 9999, f"Cannot read the configuration of {model}: it is nested too deeply."),
+    ):
         config.write_text(text)
-        assert str(model) in embed_error(model, capsys)
+        assert message in embed_error(model, capsys)
     config.write_text(json.dumps({**fields, "cnn_activation": "\x1b[31m" + "x" * 5000}))
     line = embed_error(model, capsys)
     assert line.isprintable()
@@ -361,8 +368,9 @@ def test_manifests_that_are_not_objects(text: str, tmp_path: Path, capsys: pytes
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     assert elmo_cli.main(["embed", str(tmp_path / "in.txt"), str(output), "--resume", "--quiet"]) == 1
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith(
-        f"elmo: error: Cannot resume {output}: {output}.manifest.json is not a manifest of `elmo embed`"
+    assert line == (
+        f"elmo: error: Cannot resume {output}: {output}.manifest.json is not a manifest of `elmo embed`. "
+        "Choose another output."
     )
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
